@@ -1,0 +1,182 @@
+"""Who may see and do what: the one place that answers.
+
+Every question comes in two forms made from one definition: a predicate for one object and a filter for a query. A
+`Sight` is what a viewer may see of people or groups, read from the tables at the moment of use; `sees()` is the
+predicate, `filter()` the same as SQL.
+
+Design, section 2. Scope: everybody, for Admin; else the viewer, the members of the viewer's group and of all groups
+below it, and everybody below the viewer in the reporting line. A team without groups is one scope for a viewer with
+`TEAM_VIEW` or `MANAGE_GOALS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from domain.errors import Forbidden, NotFound
+from domain.identity import Identity as Viewer
+from domain.models.people import Permission
+from domain.models.tokens import TokenScope
+
+if TYPE_CHECKING:
+    from domain.database import Connection
+
+__all__ = ["Sight", "Tab", "Viewer", "coaching_tabs", "may", "require", "require_scope", "see_groups", "see_users"]
+
+
+class Tab(StrEnum):
+    """The tabs of coaching."""
+
+    TEAM = "TEAM"
+    INDIVIDUAL = "INDIVIDUAL"
+    MANAGER_VIEW = "MANAGER_VIEW"
+    INDIVIDUAL_VIEW = "INDIVIDUAL_VIEW"
+    SCHEDULED_ACTIONS = "SCHEDULED_ACTIONS"
+    LIVE_CALL_STUDIO = "LIVE_CALL_STUDIO"
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The users or the groups of a team that a viewer may see.
+
+    Args:
+        team_id: The only team in it.
+        everything: All of the team; `ids` is then empty.
+        ids: Otherwise exactly these.
+    """
+
+    team_id: UUID
+    everything: bool
+    ids: frozenset[UUID]
+
+    def sees(self, team_id: UUID, object_id: UUID) -> bool:
+        """Whether one object is in sight."""
+        return team_id == self.team_id and (self.everything or object_id in self.ids)
+
+    def filter(self, column: str, arguments: list[object], *, team_column: str = "team_id") -> str:
+        """The same as SQL: a condition on a query, whose parameters are appended to `arguments`.
+
+        The team is always part of it.
+        """
+        arguments.append(self.team_id)
+        condition = f"{team_column} = ${len(arguments)}"
+        if not self.everything:
+            arguments.append(sorted(self.ids))
+            condition += f" AND {column} = ANY (${len(arguments)}::uuid[])"
+        return condition
+
+    def narrowed(self, ids: Iterable[UUID]) -> Sight:
+        """What of some objects is in sight."""
+        wanted = frozenset(ids)
+        return Sight(self.team_id, False, wanted if self.everything else wanted & self.ids)
+
+
+def may(viewer: Viewer, permission: Permission) -> bool:
+    """Whether the viewer's role allows something; Admin's allows all."""
+    return viewer.is_admin or permission.value in viewer.permissions
+
+
+def require(viewer: Viewer, permission: Permission) -> None:
+    """Refuse a viewer whose role does not allow something.
+
+    Raises:
+        Forbidden: naming the permission.
+    """
+    if not may(viewer, permission):
+        raise Forbidden(f"This needs the permission {permission.value}.", permission=permission.value)
+
+
+def require_scope(viewer: Viewer, scope: TokenScope) -> None:
+    """Refuse a token that is not meant for this use.
+
+    Raises:
+        Forbidden: naming the scope.
+    """
+    if scope.value not in viewer.scopes:
+        raise Forbidden(f"This needs a token with the scope {scope.value}.", permission=f"scope:{scope.value}")
+
+
+# UNION, not UNION ALL: a circle in the reporting line ends when it brings nobody new.
+# Served by groups (team_id, parent_id), users (team_id, group_id) and users (team_id, manager_id).
+_GROUPS_BELOW = """
+    WITH RECURSIVE below AS (
+        SELECT u.group_id AS id FROM users u WHERE u.team_id = $1 AND u.id = $2 AND u.group_id IS NOT NULL
+        UNION
+        SELECT g.id FROM groups g JOIN below b ON g.team_id = $1 AND g.parent_id = b.id
+    )"""
+_SCOPE_OF_USERS = f"""
+    {_GROUPS_BELOW}, reports AS (
+        SELECT $2::uuid AS id
+        UNION
+        SELECT u.id FROM users u JOIN reports r ON u.team_id = $1 AND u.manager_id = r.id
+    )
+    SELECT id FROM reports
+    UNION
+    SELECT u.id FROM users u JOIN below b ON u.team_id = $1 AND u.group_id = b.id
+    UNION
+    SELECT u.id FROM users u WHERE u.team_id = $1 AND NOT EXISTS (SELECT 1 FROM groups g WHERE g.team_id = $1)
+    """
+_SCOPE_OF_GROUPS = f"{_GROUPS_BELOW} SELECT id FROM below"
+
+
+async def see_users(connection: Connection, viewer: Viewer, permission: Permission = Permission.TEAM_VIEW) -> Sight:
+    """The users whose data the viewer may see by a permission: always themselves, and their scope with it."""
+    if viewer.is_admin:
+        return Sight(viewer.team_id, True, frozenset())
+    if not may(viewer, permission):
+        return Sight(viewer.team_id, False, frozenset({viewer.user_id}))
+    rows = await connection.fetch(_SCOPE_OF_USERS, viewer.team_id, viewer.user_id)
+    return Sight(viewer.team_id, False, frozenset(row["id"] for row in rows) | {viewer.user_id})
+
+
+async def see_groups(connection: Connection, viewer: Viewer, permission: Permission = Permission.TEAM_VIEW) -> Sight:
+    """The groups whose data the viewer may see by a permission: their own and all below, or all for Admin."""
+    if viewer.is_admin:
+        return Sight(viewer.team_id, True, frozenset())
+    if not may(viewer, permission):
+        return Sight(viewer.team_id, False, frozenset())
+    rows = await connection.fetch(_SCOPE_OF_GROUPS, viewer.team_id, viewer.user_id)
+    return Sight(viewer.team_id, False, frozenset(row["id"] for row in rows))
+
+
+def require_seen(sight: Sight, object_id: UUID, what: str, *, path: tuple[str, ...] = ()) -> None:
+    """Answer for a hidden object as for one that never was.
+
+    Raises:
+        NotFound: it is not in sight.
+    """
+    if not sight.sees(sight.team_id, object_id):
+        raise NotFound(f"No such {what}.", path=path)
+
+
+def may_read_email_body(viewer: Viewer, owner_id: UUID) -> bool:
+    """Whether the viewer may read the body of an email that is already in sight."""
+    return owner_id == viewer.user_id or (
+        may(viewer, Permission.TEAM_VIEW) and may(viewer, Permission.VIEW_EMAIL_CONTENT)
+    )
+
+
+def may_see_live_calls(viewer: Viewer) -> bool:
+    """Whether live calls of users in scope are open to the viewer."""
+    return may(viewer, Permission.LIVE_CALL_STUDIO) and may(viewer, Permission.TEAM_VIEW)
+
+
+def may_manage_goals(viewer: Viewer) -> bool:
+    """Whether the viewer may set goals of others in scope; the goals settings page."""
+    return may(viewer, Permission.MANAGE_GOALS)
+
+
+def coaching_tabs(viewer: Viewer) -> tuple[Tab, tuple[Tab, ...]]:
+    """The tab that coaching opens on, and all tabs that will work for the viewer."""
+    tabs = [Tab.TEAM, Tab.INDIVIDUAL]
+    team_view = may(viewer, Permission.TEAM_VIEW)
+    if team_view:
+        tabs.append(Tab.MANAGER_VIEW)
+    tabs += [Tab.INDIVIDUAL_VIEW, Tab.SCHEDULED_ACTIONS]
+    if may_see_live_calls(viewer):
+        tabs.append(Tab.LIVE_CALL_STUDIO)
+    return (Tab.TEAM if team_view else Tab.INDIVIDUAL), tuple(tabs)

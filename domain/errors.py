@@ -1,0 +1,66 @@
+"""The errors that the domain raises; each carries a code for machines.
+
+`api/` turns them into payload errors or GraphQL errors in one place.
+"""
+
+from __future__ import annotations
+
+
+class DomainError(Exception):
+    """A rule of the domain said no.
+
+    Args:
+        message: What is wrong and how to mend it, for a person.
+        path: The input field at fault, outermost first, or empty.
+    """
+
+    code = "INTERNAL"
+
+    def __init__(self, message: str, *, path: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path
+
+
+class Unauthenticated(DomainError):
+    """The caller did not prove who they are; unknown, expired and revoked look the same."""
+
+    code = "UNAUTHENTICATED"
+
+
+class Forbidden(DomainError):
+    """The viewer knows of the thing but lacks a permission.
+
+    Args:
+        permission: The permission, scope or setting that is missing.
+    """
+
+    code = "FORBIDDEN"
+
+    def __init__(self, message: str, *, permission: str, path: tuple[str, ...] = ()) -> None:
+        super().__init__(message, path=path)
+        self.permission = permission
+
+
+class NotFound(DomainError):
+    """No such object, or none that the viewer may know of."""
+
+    code = "NOT_FOUND"
+
+
+class Invalid(DomainError):
+    """The input breaks a rule; the message names the mend."""
+
+    code = "INVALID"
+
+
+class Conflict(DomainError):
+    """The state has moved on since the caller looked."""
+
+    code = "CONFLICT"
+
+
+class Unavailable(DomainError):
+    """Something that the answer needs cannot be reached now; trying again may help."""
+
+    code = "UNAVAILABLE"

@@ -1,0 +1,72 @@
+"""Targets and their history."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+from tortoise import fields
+from tortoise.migrations.constraints import CheckConstraint, UniqueConstraint
+
+from domain.models.base import Row, created_now
+from domain.models.people import Group, User
+from domain.models.teams import Team
+
+
+class GoalPeriod(StrEnum):
+    """How long one target runs."""
+
+    DAY = "DAY"
+    WEEK = "WEEK"
+    MONTH = "MONTH"
+    QUARTER = "QUARTER"
+    YEAR = "YEAR"
+
+
+class Goal(Row):
+    """A target for a metric per period, for a user, a group, or (neither) the team."""
+
+    team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
+    user: fields.ForeignKeyNullableRelation[User] = fields.ForeignKeyField(
+        "sideline.User", related_name=False, null=True, db_constraint=False
+    )
+    group: fields.ForeignKeyNullableRelation[Group] = fields.ForeignKeyField(
+        "sideline.Group", related_name=False, null=True, db_constraint=False
+    )
+    metric = fields.CharField(max_length=40)
+    period = fields.CharEnumField(GoalPeriod, max_length=8)
+    created_at = fields.DatetimeField(db_default=created_now())
+
+    class Meta:
+        table = "goals"
+        indexes = (("team_id", "metric", "period"),)
+        constraints: ClassVar = [
+            UniqueConstraint(("team_id", "id"), "goals_team_id_id_key"),
+            CheckConstraint("user_id IS NULL OR group_id IS NULL", "goals_subject_check"),
+        ]
+
+
+class GoalVersion(Row):
+    """What a goal's target was, and from when to when. Versions of a goal never overlap."""
+
+    team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
+    goal: fields.ForeignKeyRelation[Goal] = fields.ForeignKeyField(
+        "sideline.Goal", related_name=False, db_constraint=False
+    )
+    version = fields.IntField()
+    target = fields.DecimalField(max_digits=20, decimal_places=4)
+    effective_from = fields.DateField()
+    effective_to = fields.DateField(null=True, description="Inclusive; null while it goes on")
+    set_by: fields.ForeignKeyNullableRelation[User] = fields.ForeignKeyField(
+        "sideline.User", related_name=False, null=True, db_constraint=False
+    )
+    set_at = fields.DatetimeField(db_default=created_now())
+
+    class Meta:
+        table = "goal_versions"
+        constraints: ClassVar = [
+            UniqueConstraint(("team_id", "goal_id", "version"), "goal_versions_version_key"),
+            CheckConstraint("target > 0", "goal_versions_target_check"),
+            CheckConstraint("version > 0", "goal_versions_version_check"),
+            CheckConstraint("effective_to >= effective_from", "goal_versions_effective_check"),
+        ]

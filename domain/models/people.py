@@ -1,0 +1,100 @@
+"""Users, the tree of groups, and roles."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+from tortoise import fields
+from tortoise.contrib.postgres.fields import ArrayField
+from tortoise.fields.db_defaults import SqlDefault
+from tortoise.migrations.constraints import CheckConstraint, UniqueConstraint
+
+from domain.models.base import Row, created_now
+from domain.models.teams import Team
+
+
+class Permission(StrEnum):
+    """What a role may allow."""
+
+    TEAM_VIEW = "TEAM_VIEW"
+    MANAGE_GOALS = "MANAGE_GOALS"
+    VIEW_EMAIL_CONTENT = "VIEW_EMAIL_CONTENT"
+    LIVE_CALL_STUDIO = "LIVE_CALL_STUDIO"
+    MANAGE_TEAM = "MANAGE_TEAM"
+
+
+class Role(Row):
+    """A named set of permissions. `Admin` and `User` are built in."""
+
+    team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
+    name = fields.CharField(max_length=100)
+    permissions = ArrayField(element_type="text", db_default=SqlDefault("'{}'"))
+    built_in = fields.BooleanField(db_default=False)
+    is_admin = fields.BooleanField(db_default=False, description="The built-in Admin: all permissions, scope everybody")
+
+    class Meta:
+        table = "roles"
+        constraints: ClassVar = [
+            UniqueConstraint(("team_id", "name"), "roles_team_id_name_key"),
+            UniqueConstraint(("team_id", "id"), "roles_team_id_id_key"),
+            CheckConstraint(
+                "permissions <@ ARRAY['TEAM_VIEW','MANAGE_GOALS','VIEW_EMAIL_CONTENT','LIVE_CALL_STUDIO',"
+                "'MANAGE_TEAM']::text[]",
+                "roles_permissions_check",
+            ),
+            CheckConstraint("built_in OR NOT is_admin", "roles_is_admin_check"),
+        ]
+
+
+class Group(Row):
+    """A node of the team's tree of groups."""
+
+    team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
+    name = fields.CharField(max_length=200)
+    parent: fields.ForeignKeyNullableRelation[Group] = fields.ForeignKeyField(
+        "sideline.Group", related_name=False, null=True, db_constraint=False
+    )
+
+    class Meta:
+        table = "groups"
+        indexes = (("team_id", "parent_id"),)
+        constraints: ClassVar = [
+            UniqueConstraint(("team_id", "id"), "groups_team_id_id_key"),
+            CheckConstraint("parent_id <> id", "groups_parent_id_check"),
+            CheckConstraint("length(name) > 0", "groups_name_check"),
+        ]
+
+
+class User(Row):
+    """A person on a team."""
+
+    team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
+    name = fields.CharField(max_length=200)
+    email = fields.CharField(max_length=320)
+    active = fields.BooleanField(db_default=True)
+    is_rep = fields.BooleanField(db_default=True, description="Listed among the reps even without an activity")
+    deals_access = fields.BooleanField(db_default=False, description="A seat, separate from the role")
+    role: fields.ForeignKeyRelation[Role] = fields.ForeignKeyField(
+        "sideline.Role", related_name=False, db_constraint=False
+    )
+    group: fields.ForeignKeyNullableRelation[Group] = fields.ForeignKeyField(
+        "sideline.Group", related_name=False, null=True, db_constraint=False
+    )
+    manager: fields.ForeignKeyNullableRelation[User] = fields.ForeignKeyField(
+        "sideline.User", related_name=False, null=True, db_constraint=False
+    )
+    external_ids = ArrayField(
+        element_type="text", db_default=SqlDefault("'{}'"), description="Ids in connected systems; importers find the user by them"
+    )
+    created_at = fields.DatetimeField(db_default=created_now())
+
+    class Meta:
+        table = "users"
+        indexes = (("team_id", "group_id"), ("team_id", "manager_id"), ("team_id", "name", "id"), ("team_id", "email", "id"))
+        constraints: ClassVar = [
+            UniqueConstraint(("team_id", "id"), "users_team_id_id_key"),
+            CheckConstraint("manager_id <> id", "users_manager_id_check"),
+            CheckConstraint("length(name) > 0", "users_name_check"),
+            CheckConstraint("position('@' in email) > 1", "users_email_check"),
+        ]

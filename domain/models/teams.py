@@ -1,0 +1,65 @@
+"""The tenant, and what feeds it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+from tortoise import fields
+from tortoise.fields.db_defaults import SqlDefault
+from tortoise.migrations.constraints import CheckConstraint, UniqueConstraint
+
+from domain.models.base import Row, created_now
+
+
+class Feed(StrEnum):
+    """A stream of activities that metrics are made of."""
+
+    EMAIL = "email"
+    CALLS = "calls"
+    CALENDAR = "calendar"
+    CONVERSATIONS = "conversations"
+    CADENCE = "cadence"
+    CRM = "crm"
+
+
+class Team(Row):
+    """One customer's organization. Every row of every table belongs to exactly one."""
+
+    name = fields.CharField(max_length=200)
+    timezone = fields.CharField(max_length=64, db_default="UTC", description="IANA name; decides what a local day is")
+    week_start = fields.SmallIntField(db_default=1, description="ISO weekday, 1 is Monday")
+    fiscal_year_start_month = fields.SmallIntField(db_default=1)
+    currency = fields.CharField(max_length=3, db_default="USD", description="ISO 4217")
+    work_week = fields.SmallIntField(db_default=31, description="Bit 0 is Monday; 31 is Monday to Friday")
+    holiday_country = fields.CharField(max_length=2, null=True, description="ISO 3166-1; calendar of the holidays library")
+    holiday_subdivision = fields.CharField(max_length=8, null=True)
+    reps_edit_own_goals = fields.BooleanField(db_default=True)
+    show_peer_statistics = fields.BooleanField(db_default=True)
+    on_track_pace = fields.DecimalField(max_digits=5, decimal_places=3, db_default=SqlDefault("1.000"))
+    at_risk_pace = fields.DecimalField(max_digits=5, decimal_places=3, db_default=SqlDefault("0.800"))
+    demo = fields.BooleanField(db_default=False, description="Its people may be signed in as in demo mode")
+    created_at = fields.DatetimeField(db_default=created_now())
+
+    class Meta:
+        table = "teams"
+        constraints: ClassVar = [
+            CheckConstraint("week_start BETWEEN 1 AND 7", "teams_week_start_check"),
+            CheckConstraint("fiscal_year_start_month BETWEEN 1 AND 12", "teams_fiscal_year_start_month_check"),
+            CheckConstraint("currency ~ '^[A-Z]{3}$'", "teams_currency_check"),
+            CheckConstraint("work_week BETWEEN 1 AND 127", "teams_work_week_check"),
+            CheckConstraint("at_risk_pace > 0 AND at_risk_pace <= on_track_pace", "teams_pace_check"),
+            CheckConstraint("length(name) > 0", "teams_name_check"),
+        ]
+
+
+class TeamFeed(Row):
+    """A feed that has brought a team at least one activity; without it the feed's metrics are unavailable."""
+
+    team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
+    feed = fields.CharEnumField(Feed, max_length=16)
+    since = fields.DatetimeField(db_default=created_now())
+
+    class Meta:
+        table = "team_feeds"
+        constraints: ClassVar = [UniqueConstraint(("team_id", "feed"), "team_feeds_team_id_feed_key")]

@@ -1,0 +1,54 @@
+"""Bearer tokens and browser sessions."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+from tortoise import fields
+from tortoise.contrib.postgres.fields import ArrayField
+from tortoise.migrations.constraints import CheckConstraint
+
+from domain.models.base import Row, created_now
+from domain.models.people import User
+from domain.models.teams import Team
+
+
+class TokenKind(StrEnum):
+    """How a token travels: in an Authorization header, or in a browser's cookie."""
+
+    API = "api"
+    SESSION = "session"
+
+
+class TokenScope(StrEnum):
+    """What a token may be used for, within what its user may do."""
+
+    READ = "READ"
+    WRITE = "WRITE"
+    IMPORT = "IMPORT"
+
+
+class Token(Row):
+    """A bearer token of a user; only its hash is kept."""
+
+    team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
+        "sideline.User", related_name=False, db_constraint=False
+    )
+    kind = fields.CharEnumField(TokenKind, max_length=8)
+    name = fields.CharField(max_length=200)
+    digest = fields.CharField(max_length=64, unique=True, description="SHA-256 of the token, hex")
+    scopes = ArrayField(element_type="text")
+    created_at = fields.DatetimeField(db_default=created_now())
+    expires_at = fields.DatetimeField(null=True)
+    revoked_at = fields.DatetimeField(null=True)
+    last_used_at = fields.DatetimeField(null=True, description="Kept to the minute")
+
+    class Meta:
+        table = "tokens"
+        indexes = (("team_id", "user_id"),)
+        constraints: ClassVar = [
+            CheckConstraint("scopes <@ ARRAY['READ','WRITE','IMPORT']::text[]", "tokens_scopes_check"),
+            CheckConstraint("digest ~ '^[0-9a-f]{64}$'", "tokens_digest_check"),
+        ]

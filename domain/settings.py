@@ -1,0 +1,85 @@
+"""Every setting of an installation, read from the environment in one typed place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from domain.errors import Invalid
+
+
+class Settings(BaseSettings):
+    """The settings; each is read from `SIDELINE_<NAME>`, the port also from `PORT`."""
+
+    model_config = SettingsConfigDict(env_prefix="SIDELINE_", extra="ignore", populate_by_name=True)
+
+    home: Path = Field(default=Path(".sideline"), description="Where the embedded services keep their data.")
+    database_url: str | None = Field(default=None, description="postgresql://… of a real server.")
+    redis_url: str | None = Field(default=None, description="redis://… of a real server.")
+    host: str = Field(default="127.0.0.1", description="The address the API listens on.")
+    port: int = Field(
+        default=8000,
+        ge=0,
+        le=65535,
+        validation_alias=AliasChoices("SIDELINE_PORT", "PORT"),
+        description="The port the API listens on.",
+    )
+    demo: bool = Field(default=False, description="Offer the demo people to sign in as, without a token.")
+    secret_key: str | None = Field(default=None, min_length=32, description="Signs browser sessions' CSRF tokens.")
+    database_pool_size: int = Field(default=10, ge=1, le=1000, description="Connections per process.")
+    oidc_issuer: str | None = Field(default=None, description="Issuer whose JWTs are accepted as bearer tokens.")
+    oidc_audience: str | None = Field(default=None, description="The `aud` that such a JWT must hold.")
+    oidc_algorithm: Literal["RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "EdDSA"] = "RS256"
+    oidc_jwks_url: str | None = Field(default=None, description="Where the issuer's keys are; found by discovery if unset.")
+    oidc_team: str | None = Field(default=None, description="Id of the team that the issuer's people belong to.")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def require_database_url(self) -> str:
+        """The database address.
+
+        Raises:
+            Invalid: no address is set.
+        """
+        if not self.database_url:
+            raise Invalid(
+                "SIDELINE_DATABASE_URL is not set: give postgresql://user:password@host:port/name, "
+                "or start everything with `sideline up`.",
+                path=("SIDELINE_DATABASE_URL",),
+            )
+        return self.database_url
+
+    def require_redis_url(self) -> str:
+        """The Redis address.
+
+        Raises:
+            Invalid: no address is set.
+        """
+        if not self.redis_url:
+            raise Invalid(
+                "SIDELINE_REDIS_URL is not set: give redis://:password@host:port/0, "
+                "or start everything with `sideline up`.",
+                path=("SIDELINE_REDIS_URL",),
+            )
+        return self.redis_url
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        Invalid: a variable does not fit; the message names it.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{_variable(str(item['loc'][0]))}: {item['msg']} (it is {item['input']!r})" for item in error.errors()
+        )
+        raise Invalid(f"The environment does not fit: {problems}") from error
+
+
+def _variable(location: str) -> str:
+    return location if location in {"PORT", "SIDELINE_PORT"} else f"SIDELINE_{location.upper()}"
