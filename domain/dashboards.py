@@ -12,6 +12,7 @@ from uuid import UUID
 from domain.access import Sight
 from domain.metrics import BASE_SUM_NAMES, BASE_SUMS, METRICS, NO_SUMS, Sums, sql_expression
 from domain.paging import Page, PageRequest, decode_cursor, encode_cursor, page_of
+from domain.people import like_pattern
 from domain.periods import Calendar, Days, TrendInterval, add_months, intervals
 
 if TYPE_CHECKING:
@@ -163,8 +164,7 @@ def _ranking_sql(request: RankingRequest, arguments: list[object], head: str) ->
     """CTEs and a SELECT for a page of reps; ranks and the count are over all that the search leaves."""
     where = "(p.listed OR s.user_id IS NOT NULL)"
     if request.search:
-        pattern = request.search.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
-        arguments.append(f"%{pattern}%")
+        arguments.append(like_pattern(request.search))
         where += f" AND (p.name ILIKE ${len(arguments)} OR p.email ILIKE ${len(arguments)})"
     zero = "0" if not METRICS[request.sort_by].is_quotient else "NULL"
     value = f"CASE WHEN s.user_id IS NULL THEN {zero} ELSE {sql_expression(request.sort_by, 's')} END"

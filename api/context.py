@@ -1,0 +1,109 @@
+"""What one request or one event of a subscription is answered with: the viewer, the clock, and batched look-ups."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID, uuid4
+
+from strawberry.dataloader import DataLoader
+
+from domain import access, activities, people
+from domain.access import Sight, Viewer
+from domain.database import acquire
+from domain.models import Activity, Group, Role, User
+from domain.periods import Calendar
+
+if TYPE_CHECKING:
+    from arq.connections import ArqRedis
+    from starlette.requests import HTTPConnection
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class Context:
+    """The request's context. Nothing in it outlives the request, so permissions are read anew each time."""
+
+    viewer: Viewer
+    now: datetime
+    connection: HTTPConnection
+    queue: ArqRedis | None = None
+    request_id: str = field(default_factory=lambda: uuid4().hex)
+    _once: dict[str, asyncio.Future[object]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.users: DataLoader[UUID, User | None] = DataLoader(load_fn=self._load_users)
+        self.groups: DataLoader[UUID, Group | None] = DataLoader(load_fn=self._load_groups)
+        self.roles: DataLoader[UUID, Role | None] = DataLoader(load_fn=self._load_roles)
+        self.activities: DataLoader[UUID, Activity | None] = DataLoader(load_fn=self._load_activities)
+        self.email_bodies: DataLoader[UUID, str | None] = DataLoader(load_fn=self._load_email_bodies)
+
+    @property
+    def calendar(self) -> Calendar:
+        """How the viewer's team counts days."""
+        viewer = self.viewer
+        return Calendar(viewer.timezone, viewer.week_start, viewer.fiscal_year_start_month)
+
+    async def once(self, key: str, work: Callable[[], Awaitable[Result]]) -> Result:
+        """The result of `work`, done once a request however many fields ask for it at once."""
+        future = self._once.get(key)
+        if future is None:
+            future = self._once[key] = asyncio.ensure_future(_run(work))
+        return await future  # type: ignore[return-value]
+
+    async def users_in_sight(self) -> Sight:
+        """The users whose data the viewer may see."""
+
+        async def look() -> Sight:
+            async with acquire() as connection:
+                return await access.see_users(connection, self.viewer)
+
+        return await self.once("users", look)
+
+    async def groups_in_sight(self) -> Sight:
+        """The groups whose data the viewer may see."""
+
+        async def look() -> Sight:
+            async with acquire() as connection:
+                return await access.see_groups(connection, self.viewer)
+
+        return await self.once("groups", look)
+
+    async def feeds(self) -> frozenset[str]:
+        """The feeds that bring the team activities."""
+
+        async def look() -> frozenset[str]:
+            async with acquire() as connection:
+                return await people.connected_feeds(connection, self.viewer.team_id)
+
+        return await self.once("feeds", look)
+
+    async def _load_users(self, ids: list[UUID]) -> list[User | None]:
+        sight = await self.users_in_sight()
+        async with acquire() as connection:
+            return await people.users_by_id(connection, sight, ids)
+
+    async def _load_groups(self, ids: list[UUID]) -> list[Group | None]:
+        async with acquire() as connection:
+            return await people.groups_by_id(connection, self.viewer.team_id, ids)
+
+    async def _load_roles(self, ids: list[UUID]) -> list[Role | None]:
+        async with acquire() as connection:
+            return await people.roles_by_id(connection, self.viewer.team_id, ids)
+
+    async def _load_activities(self, ids: list[UUID]) -> list[Activity | None]:
+        sight = await self.users_in_sight()
+        async with acquire() as connection:
+            return await activities.activities_by_id(connection, sight, ids)
+
+    async def _load_email_bodies(self, ids: list[UUID]) -> list[str | None]:
+        async with acquire() as connection:
+            return await activities.email_bodies(connection, self.viewer.team_id, ids)
+
+
+async def _run(work: Callable[[], Awaitable[object]]) -> object:
+    return await work()

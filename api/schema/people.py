@@ -1,0 +1,165 @@
+"""Teams, users, groups and roles."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from api.context import Context
+from api.ids import decode_id
+from api.schema.nodes import Connection, Node, connection_of, global_id
+from domain import models, people
+from domain.access import Sight
+from domain.database import acquire
+from domain.paging import page_request
+from domain.people import UserFilter as DomainUserFilter
+from domain.people import UserOrder as DomainUserOrder
+
+if TYPE_CHECKING:
+    from api.schema.activities import Activity, ActivityFilter
+
+Info = strawberry.Info[Context]
+
+Permission = strawberry.enum(
+    models.Permission,
+    name="Permission",
+    description="What a role may allow. Admin has all of them, User none.",
+)
+
+
+UserOrder = strawberry.enum(DomainUserOrder, name="UserOrder", description="How a list of users is sorted.")
+
+
+@strawberry.type(description="A named set of permissions.")
+class Role(Node):
+    name: str = strawberry.field(description="What the team calls it.")
+    permissions: list[Permission] = strawberry.field(description="What it allows; all of them for Admin.")
+    built_in: bool = strawberry.field(description="Whether it is Admin or User, which cannot be edited.")
+
+    @classmethod
+    def of(cls, row: models.Role) -> "Role":
+        allowed = models.Permission if row.is_admin else [models.Permission(name) for name in row.permissions]
+        return cls(
+            id=global_id("Role", row.id), name=row.name, permissions=list(allowed), built_in=row.built_in
+        )
+
+
+@strawberry.type(description="A customer's organization: the tenant.")
+class Team(Node):
+    name: str = strawberry.field(description="What it is called.")
+    timezone: str = strawberry.field(description="IANA name of the time zone that decides what a local day is.")
+    currency: str = strawberry.field(description="ISO 4217 code of the currency that money is shown in.")
+
+
+@strawberry.type(description="A person on the team.")
+class User(Node):
+    name: str = strawberry.field(description="The person's name.")
+    email: str = strawberry.field(description="The person's email address, unique in the team.")
+    active: bool = strawberry.field(description="Whether the person still works with the team.")
+    is_rep: bool = strawberry.field(description="Whether the person is listed among the reps even without activity.")
+    deals_access: bool = strawberry.field(description="Whether the person has a seat for deals.")
+    row: strawberry.Private[models.User]
+
+    @classmethod
+    def of(cls, row: models.User) -> "User":
+        return cls(
+            id=global_id("User", row.id),
+            name=row.name,
+            email=row.email,
+            active=row.active,
+            is_rep=row.is_rep,
+            deals_access=row.deals_access,
+            row=row,
+        )
+
+    @strawberry.field(description="The group that the person is a member of.")
+    async def group(self, info: Info) -> "Group | None":
+        if self.row.group_id is None:
+            return None
+        row = await info.context.groups.load(self.row.group_id)
+        return None if row is None else Group.of(row)
+
+    @strawberry.field(description="The person's manager; null where the viewer may not see the manager.")
+    async def manager(self, info: Info) -> "User | None":
+        if self.row.manager_id is None:
+            return None
+        row = await info.context.users.load(self.row.manager_id)
+        return None if row is None else User.of(row)
+
+    @strawberry.field(description="The person's role.")
+    async def role(self, info: Info) -> Role:
+        row = await info.context.roles.load(self.row.role_id)
+        assert row is not None
+        return Role.of(row)
+
+    @strawberry.field(description="What the person did, the newest first.")
+    async def activities(
+        self,
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        filter: Annotated["ActivityFilter", strawberry.lazy("api.schema.activities")] | None = None,
+    ) -> Connection[Annotated["Activity", strawberry.lazy("api.schema.activities")]]:
+        from api.resolvers.activities import activities_of
+
+        return await activities_of(info, page_request(first, after), filter, user_id=self.row.id)
+
+
+@strawberry.type(description="A node of the team's tree of groups.")
+class Group(Node):
+    name: str = strawberry.field(description="What it is called.")
+    row: strawberry.Private[models.Group]
+
+    @classmethod
+    def of(cls, row: models.Group) -> "Group":
+        return cls(id=global_id("Group", row.id), name=row.name, row=row)
+
+    @strawberry.field(description="The group above; null at the top, and where the viewer may not see it.")
+    async def parent(self, info: Info) -> "Group | None":
+        sight = await info.context.groups_in_sight()
+        parent_id = self.row.parent_id
+        if parent_id is None or not sight.sees(self.row.team_id, parent_id):
+            return None
+        row = await info.context.groups.load(parent_id)
+        return None if row is None else Group.of(row)
+
+    @strawberry.field(description="The members of this very group that the viewer may see, by name.")
+    async def members(self, info: Info, first: int | None = None, after: str | None = None) -> Connection[User]:
+        sight = await info.context.users_in_sight()
+        wanted = DomainUserFilter(direct_group_id=self.row.id)
+        return await users_connection(sight, wanted, DomainUserOrder.NAME, first, after)
+
+
+@strawberry.input(description="Which users; all conditions must hold.")
+class UserFilter:
+    search: str | None = strawberry.field(default=None, description="A part of the name or email, in any case.")
+    group_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Members of this group and of all groups below it."
+    )
+    active: bool | None = strawberry.field(default=None, description="Only active users, or only inactive ones.")
+
+    def to_domain(self) -> DomainUserFilter:
+        group_id = (
+            None if self.group_id is None else decode_id(self.group_id, "Group", path=("filter", "groupId"))
+        )
+        return DomainUserFilter(search=self.search, group_id=group_id, active=self.active)
+
+
+async def users_connection(
+    sight: Sight,
+    wanted: DomainUserFilter,
+    order: DomainUserOrder,
+    first: int | None,
+    after: str | None,
+    last: int | None = None,
+    before: str | None = None,
+) -> Connection[User]:
+    """A page of users in sight."""
+
+    async def count() -> int:
+        async with acquire() as connection:
+            return await people.count_users(connection, sight, wanted)
+
+    request = page_request(first, after, last, before)
+    async with acquire() as connection:
+        page = await people.list_users(connection, sight, wanted, order, request)
+    return connection_of(page, User.of, count)

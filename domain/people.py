@@ -1,0 +1,203 @@
+"""Users, groups and roles as a viewer may see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from domain.access import Sight, Viewer, may
+from domain.models.people import Group, Permission, Role, User
+from domain.paging import Page, PageRequest, decode_cursor, encode_cursor, page_of
+
+if TYPE_CHECKING:
+    from domain.database import Connection
+
+_USER_COLUMNS = (
+    "u.id, u.team_id, u.name, u.email, u.active, u.is_rep, u.deals_access, u.role_id, u.group_id, u.manager_id, "
+    "u.external_ids, u.created_at"
+)
+
+
+class UserOrder(StrEnum):
+    """How a list of users is sorted."""
+
+    NAME = "name"
+    EMAIL = "email"
+
+
+@dataclass(frozen=True, slots=True)
+class UserFilter:
+    """Which users.
+
+    Args:
+        search: A part of the name or email, in any case.
+        group_id: Members of this group and of all groups below it.
+        direct_group_id: Members of this group alone.
+        active: Only active ones, or only inactive ones.
+    """
+
+    search: str | None = None
+    group_id: UUID | None = None
+    direct_group_id: UUID | None = None
+    active: bool | None = None
+
+
+def like_pattern(search: str) -> str:
+    """A LIKE pattern that finds the text anywhere; `%` and `_` in it stand for themselves."""
+    escaped = search.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+    return f"%{escaped}%"
+
+
+def _user_condition(sight: Sight, wanted: UserFilter, arguments: list[object]) -> str:
+    condition = sight.filter("u.id", arguments, team_column="u.team_id")
+    if wanted.search:
+        arguments.append(like_pattern(wanted.search))
+        condition += f" AND (u.name ILIKE ${len(arguments)} OR u.email ILIKE ${len(arguments)})"
+    if wanted.direct_group_id is not None:
+        arguments.append(wanted.direct_group_id)
+        condition += f" AND u.group_id = ${len(arguments)}"
+    if wanted.group_id is not None:
+        arguments += [wanted.group_id, sight.team_id]
+        condition += f""" AND u.group_id IN (
+            WITH RECURSIVE below AS (
+                SELECT ${len(arguments) - 1}::uuid AS id
+                UNION SELECT g.id FROM groups g JOIN below b ON g.team_id = ${len(arguments)} AND g.parent_id = b.id
+            ) SELECT id FROM below)"""
+    if wanted.active is not None:
+        arguments.append(wanted.active)
+        condition += f" AND u.active = ${len(arguments)}"
+    return condition
+
+
+async def list_users(
+    connection: Connection, sight: Sight, wanted: UserFilter, order: UserOrder, request: PageRequest
+) -> Page[User]:
+    """A page of the users in sight. Served by users (team_id, name, id) or (team_id, email, id)."""
+    arguments: list[object] = []
+    condition = _user_condition(sight, wanted, arguments)
+    column = f"u.{order.value}"
+    if request.cursor is not None:
+        value, user_id = decode_cursor(f"users:{order.value}", request.cursor, (str, UUID))
+        arguments += [value, user_id]
+        sign = "<" if request.backward else ">"
+        condition += f" AND ({column}, u.id) {sign} (${len(arguments) - 1}::varchar, ${len(arguments)}::uuid)"
+    direction = "DESC" if request.backward else "ASC"
+    arguments.append(request.limit + 1)
+    rows = await connection.fetch(
+        f"SELECT {_USER_COLUMNS} FROM users u WHERE {condition} "
+        f"ORDER BY {column} {direction}, u.id {direction} LIMIT ${len(arguments)}",
+        *arguments,
+    )
+    users = [User._init_from_db(**dict(row)) for row in rows]
+    return page_of(
+        request,
+        users,
+        [encode_cursor(f"users:{order.value}", getattr(user, order.value), str(user.id)) for user in users],
+    )
+
+
+async def count_users(connection: Connection, sight: Sight, wanted: UserFilter) -> int:
+    """How many users in sight there are."""
+    arguments: list[object] = []
+    condition = _user_condition(sight, wanted, arguments)
+    return int(await connection.fetchval(f"SELECT count(*) FROM users u WHERE {condition}", *arguments))
+
+
+async def users_by_id(connection: Connection, sight: Sight, ids: Sequence[UUID]) -> list[User | None]:
+    """Users by their ids, None for each that is not in sight."""
+    arguments: list[object] = [list(ids)]
+    condition = sight.filter("u.id", arguments, team_column="u.team_id")
+    rows = await connection.fetch(
+        f"SELECT {_USER_COLUMNS} FROM users u WHERE u.id = ANY ($1::uuid[]) AND {condition}", *arguments
+    )
+    return _in_order(ids, (User._init_from_db(**dict(row)) for row in rows))
+
+
+async def list_groups(connection: Connection, sight: Sight, request: PageRequest) -> Page[Group]:
+    """A page of the groups in sight, by name."""
+    arguments: list[object] = []
+    condition = sight.filter("g.id", arguments, team_column="g.team_id")
+    if request.cursor is not None:
+        name, group_id = decode_cursor("groups", request.cursor, (str, UUID))
+        arguments += [name, group_id]
+        condition += f" AND (g.name, g.id) > (${len(arguments) - 1}::varchar, ${len(arguments)}::uuid)"
+    arguments.append(request.limit + 1)
+    rows = await connection.fetch(
+        f"SELECT g.id, g.team_id, g.name, g.parent_id FROM groups g WHERE {condition} "
+        f"ORDER BY g.name, g.id LIMIT ${len(arguments)}",
+        *arguments,
+    )
+    groups = [Group._init_from_db(**dict(row)) for row in rows]
+    return page_of(request, groups, [encode_cursor("groups", group.name, str(group.id)) for group in groups])
+
+
+async def count_groups(connection: Connection, sight: Sight) -> int:
+    """How many groups in sight there are."""
+    arguments: list[object] = []
+    condition = sight.filter("g.id", arguments, team_column="g.team_id")
+    return int(await connection.fetchval(f"SELECT count(*) FROM groups g WHERE {condition}", *arguments))
+
+
+async def groups_by_id(connection: Connection, team_id: UUID, ids: Sequence[UUID]) -> list[Group | None]:
+    """Groups of a team by their ids. Whether the viewer may see them is the caller's question to domain.access."""
+    rows = await connection.fetch(
+        "SELECT id, team_id, name, parent_id FROM groups WHERE team_id = $1 AND id = ANY ($2::uuid[])",
+        team_id,
+        list(ids),
+    )
+    return _in_order(ids, (Group._init_from_db(**dict(row)) for row in rows))
+
+
+async def list_roles(connection: Connection, viewer: Viewer) -> list[Role]:
+    """The team's roles for who manages the team, the viewer's own for others."""
+    everything = may(viewer, Permission.MANAGE_TEAM)
+    rows = await connection.fetch(
+        "SELECT id, team_id, name, permissions, built_in, is_admin FROM roles "
+        "WHERE team_id = $1 AND ($2 OR id = $3) ORDER BY built_in DESC, name",
+        viewer.team_id,
+        everything,
+        viewer.role_id,
+    )
+    return [Role._init_from_db(**dict(row)) for row in rows]
+
+
+async def roles_by_id(connection: Connection, team_id: UUID, ids: Sequence[UUID]) -> list[Role | None]:
+    """Roles of a team by their ids."""
+    rows = await connection.fetch(
+        "SELECT id, team_id, name, permissions, built_in, is_admin FROM roles "
+        "WHERE team_id = $1 AND id = ANY ($2::uuid[])",
+        team_id,
+        list(ids),
+    )
+    return _in_order(ids, (Role._init_from_db(**dict(row)) for row in rows))
+
+
+def _in_order(ids: Sequence[UUID], rows: Iterable[Any]) -> list[Any]:
+    found = {row.id: row for row in rows}
+    return [found.get(key) for key in ids]
+
+
+async def peers_of(connection: Connection, team_id: UUID, user_id: UUID) -> frozenset[UUID]:
+    """The other active reps of a user's group; of the whole team where the team has no groups.
+
+    A user without a group, in a team that has groups, has no peers.
+    """
+    rows = await connection.fetch(
+        """
+        SELECT p.id FROM users u JOIN users p ON p.team_id = u.team_id AND p.id <> u.id AND p.active AND p.is_rep
+        WHERE u.team_id = $1 AND u.id = $2
+            AND (p.group_id = u.group_id OR NOT EXISTS (SELECT 1 FROM groups g WHERE g.team_id = $1))
+        """,
+        team_id,
+        user_id,
+    )
+    return frozenset(row["id"] for row in rows)
+
+
+async def connected_feeds(connection: Connection, team_id: UUID) -> frozenset[str]:
+    """The feeds that have brought the team activities."""
+    rows = await connection.fetch("SELECT feed FROM team_feeds WHERE team_id = $1", team_id)
+    return frozenset(row["feed"] for row in rows)
