@@ -1,0 +1,123 @@
+"""Who asks: the user behind a credential, with the role and the team that they have right now.
+
+Nothing of it is cached: a changed role, a moved user or a revoked token counts from the next look.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from domain.models.people import Permission
+from domain.models.tokens import TokenKind, TokenScope
+
+if TYPE_CHECKING:
+    from domain.database import Connection
+
+ALL_SCOPES = frozenset(scope.value for scope in TokenScope)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A user with their role, their team's calendar, and what the credential may be used for."""
+
+    team_id: UUID
+    user_id: UUID
+    user_name: str
+    user_email: str
+    role_id: UUID
+    role_name: str
+    is_admin: bool
+    permissions: frozenset[str]
+    deals_access: bool
+    team_name: str
+    timezone: str
+    week_start: int
+    fiscal_year_start_month: int
+    currency: str
+    show_peer_statistics: bool
+    demo: bool
+    scopes: frozenset[str] = ALL_SCOPES
+    token_id: UUID | None = None
+    token_kind: TokenKind | None = None
+    expires_at: datetime | None = None
+
+
+_PERSON = """
+    u.team_id, u.id AS user_id, u.name AS user_name, u.email AS user_email, u.deals_access,
+    r.id AS role_id, r.name AS role_name, r.is_admin, r.permissions,
+    t.name AS team_name, t.timezone, t.week_start, t.fiscal_year_start_month, t.currency, t.show_peer_statistics, t.demo
+"""
+_JOINS = "JOIN roles r ON r.team_id = u.team_id AND r.id = u.role_id JOIN teams t ON t.id = u.team_id"
+
+
+def _identity(row: Any, **credential: Any) -> Identity:
+    values = dict(row)
+    for name in ("token_id", "token_kind", "scopes", "expires_at", "seen_lately"):
+        values.pop(name, None)
+    allowed = [permission.value for permission in Permission] if values["is_admin"] else values["permissions"]
+    values["permissions"] = frozenset(allowed)
+    return Identity(**values, **credential)
+
+
+async def identify_by_digest(connection: Connection, digest: str) -> Identity | None:
+    """The user of a token, by its digest; None alike for an unknown, expired or revoked one and an inactive user.
+
+    One statement, served by tokens_digest_key. `last_used_at` is brought up to date at most once a minute.
+    """
+    row = await connection.fetchrow(
+        f"""
+        SELECT k.id AS token_id, k.kind AS token_kind, k.scopes, k.expires_at,
+            coalesce(k.last_used_at > now() - interval '1 minute', false) AS seen_lately, {_PERSON}
+        FROM tokens k JOIN users u ON u.team_id = k.team_id AND u.id = k.user_id {_JOINS}
+        WHERE k.digest = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()) AND u.active
+        """,
+        digest,
+    )
+    if row is None:
+        return None
+    if not row["seen_lately"]:
+        await connection.execute(
+            "UPDATE tokens SET last_used_at = now() "
+            "WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= now() - interval '1 minute')",
+            row["token_id"],
+        )
+    return _identity(
+        row,
+        token_id=row["token_id"],
+        token_kind=TokenKind(row["token_kind"]),
+        scopes=frozenset(row["scopes"]),
+        expires_at=row["expires_at"],
+    )
+
+
+async def identify_by_email(
+    connection: Connection, email: str, *, team_id: UUID | None, expires_at: datetime | None = None
+) -> Identity | None:
+    """The active user with an email address that an identity provider vouches for.
+
+    Args:
+        connection: Where to look.
+        email: The address, in any case.
+        team_id: The provider's team; without one the address must belong to one active user in the whole installation.
+        expires_at: When the credential ends.
+    """
+    rows = await connection.fetch(
+        f"""
+        SELECT {_PERSON} FROM users u {_JOINS}
+        WHERE lower(u.email) = lower($1) AND ($2::uuid IS NULL OR u.team_id = $2) AND u.active LIMIT 2
+        """,
+        email,
+        team_id,
+    )
+    return _identity(rows[0], expires_at=expires_at) if len(rows) == 1 else None
+
+
+async def identify_user(connection: Connection, team_id: UUID, user_id: UUID) -> Identity | None:
+    """An active user as they stand now; for work that the operator or a job does in their name."""
+    row = await connection.fetchrow(
+        f"SELECT {_PERSON} FROM users u {_JOINS} WHERE u.team_id = $1 AND u.id = $2 AND u.active", team_id, user_id
+    )
+    return None if row is None else _identity(row)
