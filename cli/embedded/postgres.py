@@ -32,7 +32,7 @@ _SETTINGS = {
     "maintenance_work_mem": "128MB",
     "effective_cache_size": "1GB",
     "max_wal_size": "4GB",
-    "wal_compression": "lz4",
+    "wal_compression": "on",
     "random_page_cost": "1.1",
     "jit": "off",
     "timezone": "UTC",
