@@ -1,13 +1,45 @@
-"""The one place where errors become GraphQL errors: each with a code, none with internals."""
+"""The one place where errors become answers: each with a code, none with internals."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import orjson
 import structlog
 from graphql import GraphQLError
+from starlette.responses import Response
 
-from domain.errors import DomainError, Forbidden
+from domain.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
 
 log = structlog.get_logger(__name__)
+
+GRAPHQL_MEDIA_TYPE = "application/graphql-response+json"
+_STATUS: dict[type[DomainError], int] = {
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    Conflict: 409,
+    Invalid: 400,
+    Unavailable: 503,
+}
+
+
+def _extensions(error: DomainError) -> dict[str, Any]:
+    extensions: dict[str, Any] = {"code": error.code}
+    if error.path:
+        extensions["input"] = list(error.path)
+    if isinstance(error, Forbidden):
+        extensions["permission"] = error.permission
+    return extensions
+
+
+def error_response(error: DomainError, *, media_type: str = "application/json") -> Response:
+    """An HTTP answer in the shape of a GraphQL one, so that a client reads errors in one way."""
+    body = orjson.dumps({"errors": [{"message": error.message, "extensions": _extensions(error)}]})
+    headers = {"cache-control": "no-store"}
+    if isinstance(error, Unauthenticated):
+        headers["www-authenticate"] = 'Bearer realm="sideline"'
+    return Response(body, status_code=_STATUS.get(type(error), 500), media_type=media_type, headers=headers)
 
 
 def to_graphql_error(error: GraphQLError, request_id: str) -> GraphQLError:
@@ -17,11 +49,7 @@ def to_graphql_error(error: GraphQLError, request_id: str) -> GraphQLError:
     message = error.message
     if isinstance(original, DomainError):
         message = original.message
-        extensions["code"] = original.code
-        if original.path:
-            extensions["input"] = list(original.path)
-        if isinstance(original, Forbidden):
-            extensions["permission"] = original.permission
+        extensions = _extensions(original)
     elif original is None or isinstance(original, GraphQLError):
         extensions.setdefault("code", "GRAPHQL_VALIDATION_FAILED" if error.path is None else "BAD_USER_INPUT")
     elif "code" not in extensions:

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["Sight", "Tab", "Viewer", "coaching_tabs", "may", "require", "require_scope", "see_groups", "see_users"]
 
 
+PEERS_MINIMUM = 3
+"""Fewer peers than this would tell who they are."""
+
+
 class Tab(StrEnum):
     """The tabs of coaching."""
 
@@ -151,6 +155,36 @@ def require_seen(sight: Sight, object_id: UUID, what: str, *, path: tuple[str, .
     """
     if not sight.sees(sight.team_id, object_id):
         raise NotFound(f"No such {what}.", path=path)
+
+
+def require_group(viewer: Viewer, groups: Sight, group_id: UUID) -> None:
+    """Refuse a group filter that the viewer may not use.
+
+    Raises:
+        Forbidden: the viewer may not filter at all.
+        NotFound: the group is not in sight.
+    """
+    require(viewer, Permission.TEAM_VIEW)
+    require_seen(groups, group_id, "group", path=("groupId",))
+
+
+def see_peers(viewer: Viewer, users: Sight, user_id: UUID, peers: frozenset[UUID]) -> Sight | None:
+    """The peers whose average, median and percentile the viewer may see beside a user's numbers; None where not.
+
+    With `TEAM_VIEW`, if all of them are in sight. Else for one's own numbers alone, without names, from
+    `PEERS_MINIMUM` peers on, where the team has not turned it off.
+    """
+    shown = Sight(viewer.team_id, False, peers)
+    if may(viewer, Permission.TEAM_VIEW) and all(users.sees(viewer.team_id, peer) for peer in peers):
+        return shown
+    if user_id == viewer.user_id and viewer.show_peer_statistics and len(peers) >= PEERS_MINIMUM:
+        return shown
+    return None
+
+
+def may_see_job(viewer: Viewer, requested_by_id: UUID | None) -> bool:
+    """Whether the viewer may see a job of their team: who asked for it, and who manages the team."""
+    return requested_by_id == viewer.user_id or may(viewer, Permission.MANAGE_TEAM)
 
 
 def may_read_email_body(viewer: Viewer, owner_id: UUID) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from domain.access import Sight, Viewer, may
+from domain.identity import Identity, identify_user
 from domain.models.people import Group, Permission, Role, User
 from domain.paging import Page, PageRequest, decode_cursor, encode_cursor, page_of
 
@@ -201,3 +202,49 @@ async def connected_feeds(connection: Connection, team_id: UUID) -> frozenset[st
     """The feeds that have brought the team activities."""
     rows = await connection.fetch("SELECT feed FROM team_feeds WHERE team_id = $1", team_id)
     return frozenset(row["feed"] for row in rows)
+
+
+DEMO_EMAILS = ("admin@demo.test", "ops@demo.test", "manager@demo.test", "lead@demo.test", "rep@demo.test")
+"""The people of the demo team that anybody may be signed in as in demo mode."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPerson:
+    """A person that demo mode offers."""
+
+    email: str
+    name: str
+    role: str
+    team: str
+
+
+async def demo_people(connection: Connection) -> list[DemoPerson]:
+    """The people that demo mode offers; only of teams that are demo teams."""
+    rows = await connection.fetch(
+        """
+        SELECT u.email, u.name, r.name AS role, t.name AS team
+        FROM users u JOIN teams t ON t.id = u.team_id AND t.demo JOIN roles r ON r.team_id = u.team_id AND r.id = u.role_id
+        WHERE lower(u.email) = ANY ($1::text[]) AND u.active ORDER BY array_position($1::text[], lower(u.email))
+        """,
+        list(DEMO_EMAILS),
+    )
+    return [DemoPerson(**dict(row)) for row in rows]
+
+
+async def demo_identity(connection: Connection, email: str) -> Identity | None:
+    """One of the people that demo mode offers."""
+    if email.lower() not in DEMO_EMAILS:
+        return None
+    row = await connection.fetchrow(
+        "SELECT u.team_id, u.id FROM users u JOIN teams t ON t.id = u.team_id AND t.demo WHERE lower(u.email) = lower($1)",
+        email,
+    )
+    return None if row is None else await identify_user(connection, row["team_id"], row["id"])
+
+
+async def find_users(connection: Connection, email: str) -> list[User]:
+    """The users of all teams with an email address, in any case; for the operator."""
+    rows = await connection.fetch(
+        f"SELECT {_USER_COLUMNS} FROM users u WHERE lower(u.email) = lower($1) ORDER BY u.id", email
+    )
+    return [User._init_from_db(**dict(row)) for row in rows]

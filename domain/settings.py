@@ -28,7 +28,6 @@ class Settings(BaseSettings):
         description="The port the API listens on.",
     )
     demo: bool = Field(default=False, description="Offer the demo people to sign in as, without a token.")
-    secret_key: str | None = Field(default=None, min_length=32, description="Signs browser sessions' CSRF tokens.")
     database_pool_size: int = Field(default=10, ge=1, le=1000, description="Connections per process.")
     oidc_issuer: str | None = Field(default=None, description="Issuer whose JWTs are accepted as bearer tokens.")
     oidc_audience: str | None = Field(default=None, description="The `aud` that such a JWT must hold.")

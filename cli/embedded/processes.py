@@ -85,14 +85,10 @@ def stop(process: subprocess.Popen[bytes], signals: Sequence[signal.Signals], *,
 
 
 def alive(pid: int) -> bool:
-    """Whether a process with this id runs."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    """Whether a process with this id runs; one that has ended and only waits to be collected does not."""
+    found = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    state = found.stdout.strip()
+    return bool(state) and not state.startswith("Z")
 
 
 def command_of(pid: int) -> str:
