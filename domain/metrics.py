@@ -7,6 +7,7 @@ sums over all of them. With nothing to divide by it is null, not 0.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
@@ -461,6 +462,11 @@ def compute(key: str, sums: Sums) -> Number | None:
     if not denominator:
         return None
     return (Decimal(numerator) / Decimal(denominator * formula.scale)).quantize(RATIO_STEP, ROUND_HALF_EVEN)
+
+
+def available_metrics(feeds: Collection[str]) -> frozenset[str]:
+    """The metrics that some connected feeds bring."""
+    return frozenset(key for key, metric in METRICS.items() if metric.feed.value in feeds)
 
 
 def sql_expression(key: str, relation: str) -> str:

@@ -1,0 +1,270 @@
+"""What a dashboard was asked for, and the few statements that answer it, each made once however many fields ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any, Protocol
+from uuid import UUID
+
+import strawberry
+from strawberry.types.nodes import SelectedField
+
+from api.context import Context
+from api.ids import decode_id
+from api.schema.metrics import MetricRow, TrendSource
+from domain import access, dashboards, people
+from domain.access import Sight
+from domain.dashboards import Audience, Rankings, RankingRequest, SumsPair, TeamNumbers, TrendStep
+from domain.database import acquire
+from domain.errors import Invalid
+from domain.metrics import METRICS, NO_SUMS, available_metrics
+from domain.paging import page_request
+from domain.peers import NO_PEERS, PeerStatistics, peer_statistics
+from domain.periods import Comparison, Days, NamedRange, TrendInterval, compared_with, explicit_range, named_range
+
+DEFAULT_SORT = "CLOSED_WON_AMOUNT"
+
+
+class RangeArgument(Protocol):
+    """A RangeInput."""
+
+    named: NamedRange | None
+    first: date | None
+    last: date | None
+
+
+def days_of(context: Context, given: RangeArgument) -> Days:
+    """The days of a range.
+
+    Raises:
+        Invalid: it is neither a name nor two dates, or the dates do not fit.
+    """
+    dates = given.first is not None or given.last is not None
+    if given.named is not None and not dates:
+        return named_range(given.named, context.calendar, context.calendar.today(context.now))
+    if given.named is None and given.first is not None and given.last is not None:
+        return explicit_range(given.first, given.last)
+    raise Invalid("range: give either named, or both from and to.", path=("range",))
+
+
+def _keys(metrics: Sequence[Any] | None) -> tuple[str, ...]:
+    return tuple(METRICS) if metrics is None else tuple(dict.fromkeys(metric.value for metric in metrics))
+
+
+class _Trends:
+    """Trends of one dashboard: one statement a section and interval."""
+
+    def __init__(self, context: Context, name: str, audience: Audience, days: Days) -> None:
+        self._context = context
+        self._name = name
+        self._audience = audience
+        self._days = days
+
+    def source(self, by: str, key: UUID | None) -> TrendSource:
+        """The trend of one subject."""
+
+        async def steps(interval: TrendInterval) -> Sequence[TrendStep]:
+            found = await self._context.once(f"{self._name}:trend:{by}:{interval}", lambda: self._load(by, interval))
+            return found.get(key) or dashboards.empty_trend(self._days, interval, self._context.calendar)
+
+        return steps
+
+    async def _load(self, by: str, interval: TrendInterval) -> Mapping[UUID | None, tuple[TrendStep, ...]]:
+        async with acquire() as connection:
+            return await dashboards.trends(
+                connection, self._audience, self._days, interval, self._context.calendar, by=by
+            )
+
+
+@dataclass
+class TeamQuestion:
+    """A team dashboard, or a list of reps.
+
+    Args:
+        context: The request's.
+        name: Tells this dashboard from others of the same request.
+        days: The range.
+        previous: The range of the comparison.
+        keys: The metrics.
+        available: Those whose feed is connected.
+        audience: Whose numbers.
+        foreseen: The page of reps that the document asks for, so that one statement brings everything.
+        search: A part of a name or email.
+    """
+
+    context: Context
+    name: str
+    days: Days
+    previous: Days | None
+    keys: tuple[str, ...]
+    available: frozenset[str]
+    audience: Audience
+    foreseen: RankingRequest
+    search: str | None = None
+
+    def __post_init__(self) -> None:
+        self._trends = _Trends(self.context, self.name, self.audience, self.days)
+
+    def row(self, sums: SumsPair, by: str, key: UUID | None) -> MetricRow:
+        """A subject's metrics."""
+        return MetricRow(self.keys, sums, self.available, self._trends.source(by, key))
+
+    def rep_row(self, user_id: UUID, sums: SumsPair) -> MetricRow:
+        """A rep's metrics."""
+        return self.row(sums, "user", user_id)
+
+    def request(self, first: int | None, after: str | None, sort_by: str | None, descending: bool) -> RankingRequest:
+        """Which page of reps."""
+        return RankingRequest(
+            page_request(first, after), sort_by or self._default_sort(), descending=descending, search=self.search
+        )
+
+    def _default_sort(self) -> str:
+        if len(self.keys) < len(METRICS) and self.keys:
+            return self.keys[0]
+        if DEFAULT_SORT in self.available:
+            return DEFAULT_SORT
+        return next((key for key in self.keys if key in self.available), DEFAULT_SORT)
+
+    async def _numbers(self) -> TeamNumbers:
+        async def load() -> TeamNumbers:
+            async with acquire() as connection:
+                return await dashboards.team_numbers(
+                    connection, self.audience, self.days, self.previous, self.foreseen
+                )
+
+        return await self.context.once(f"{self.name}:numbers", load)
+
+    async def total_row(self) -> MetricRow:
+        """The totals."""
+        return self.row((await self._numbers()).total, "total", None)
+
+    async def group_rows(self) -> list[tuple[UUID, MetricRow]]:
+        """The groups' rows."""
+        found = await self._numbers()
+        return [(group_id, self.row(sums, "group", group_id)) for group_id, sums in found.groups]
+
+    async def reps(self, first: int | None, after: str | None, sort_by: str | None, descending: bool) -> Rankings:
+        """A page of reps; out of the dashboard's one statement when the document showed it coming."""
+        request = self.request(first, after, sort_by, descending)
+        if request == self.foreseen:
+            return (await self._numbers()).reps
+        return await self.list_reps(request)
+
+    async def list_reps(self, request: RankingRequest) -> Rankings:
+        """A page of reps by a statement of its own."""
+        async with acquire() as connection:
+            return await dashboards.rankings(connection, self.audience, self.days, self.previous, request)
+
+
+async def ask_team(
+    info: strawberry.Info[Context],
+    given: RangeArgument,
+    comparison: Comparison | None,
+    group_id: str | None,
+    metrics: Sequence[Any] | None,
+    *,
+    search: str | None = None,
+    user_id: UUID | None = None,
+) -> TeamQuestion:
+    """What a team dashboard or a list of reps was asked for.
+
+    Raises:
+        Invalid: the range or a page does not fit.
+        Forbidden: the viewer may not filter by group.
+        NotFound: the group is not in sight.
+    """
+    context = info.context
+    days = days_of(context, given)
+    users, groups = await context.users_in_sight(), await context.groups_in_sight()
+    chosen = None if group_id is None else decode_id(group_id, "Group", path=("groupId",))
+    if chosen is not None:
+        access.require_group(context.viewer, groups, chosen)
+    question = TeamQuestion(
+        context=context,
+        name="/".join(str(part) for part in info.path.as_list()),
+        days=days,
+        previous=compared_with(days, comparison or Comparison.NONE),
+        keys=_keys(metrics),
+        available=available_metrics(await context.feeds()),
+        audience=Audience(users, groups, chosen, user_id),
+        foreseen=RankingRequest(page_request(0, None), DEFAULT_SORT),
+        search=search,
+    )
+    return replace(question, foreseen=_foreseen(info, question))
+
+
+def _foreseen(info: strawberry.Info[Context], question: TeamQuestion) -> RankingRequest:
+    """The first page of reps that the document asks for below this field; an empty one if it asks for none."""
+    for selection in _below(info.selected_fields[0].selections):
+        if selection.name == "reps":
+            given = selection.arguments
+            return question.request(
+                given.get("first"), given.get("after"), given.get("sortBy"), given.get("descending", True)
+            )
+    return question.request(0, None, None, True)
+
+
+def _below(selections: Sequence[Any]) -> list[SelectedField]:
+    found: list[SelectedField] = []
+    for selection in selections:
+        if isinstance(selection, SelectedField):
+            found.append(selection)
+        else:
+            found += _below(selection.selections)
+    return found
+
+
+@dataclass
+class IndividualQuestion:
+    """An individual dashboard: the rep's numbers, and the peers' where the viewer may see them."""
+
+    team: TeamQuestion
+    user_id: UUID
+    peers: Sight | None
+
+    async def rows(self) -> list[tuple[MetricRow, PeerStatistics]]:
+        """Each metric with the peers' statistics."""
+        team = self.team
+        peer_ids = self.peers.ids if self.peers is not None else frozenset()
+        shown = Sight(team.audience.users.team_id, False, peer_ids | {self.user_id})
+        async with acquire() as connection:
+            found = await dashboards.user_numbers(
+                connection, Audience(shown, team.audience.groups), team.days, team.previous
+            )
+        nothing = SumsPair(NO_SUMS, None if team.previous is None else NO_SUMS)
+        mine = found.get(self.user_id, nothing)
+        peers = [found.get(peer, nothing).current for peer in peer_ids]
+        answer = []
+        for key in team.keys:
+            row = replace(team.row(mine, "user", self.user_id), keys=(key,))
+            statistics = peer_statistics(key, row.value(key), peers) if key in team.available else NO_PEERS
+            answer.append((row, statistics))
+        return answer
+
+
+async def ask_individual(
+    info: strawberry.Info[Context],
+    given: RangeArgument,
+    comparison: Comparison | None,
+    user_id: str | None,
+    metrics: Sequence[Any] | None,
+) -> IndividualQuestion:
+    """What an individual dashboard was asked for; one's own without a user.
+
+    Raises:
+        Invalid: the range does not fit.
+        NotFound: the user is not in sight.
+    """
+    context = info.context
+    viewer = context.viewer
+    chosen = viewer.user_id if user_id is None else decode_id(user_id, "User", path=("userId",))
+    users = await context.users_in_sight()
+    access.require_seen(users, chosen, "user", path=("userId",))
+    team = await ask_team(info, given, comparison, None, metrics, user_id=chosen)
+    async with acquire() as connection:
+        peers = await people.peers_of(connection, viewer.team_id, chosen)
+    return IndividualQuestion(team, chosen, access.see_peers(viewer, users, chosen, peers))
+

@@ -1,0 +1,216 @@
+"""A rep's film: activities of each kind."""
+
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import strawberry
+
+from api.context import Context
+from api.ids import decode_id
+from api.permissions import ReadsEmailBody
+from api.schema.nodes import Node, global_id
+from api.schema.people import User
+from domain import models
+from domain.activities import ActivityFilter as DomainActivityFilter
+
+Info = strawberry.Info[Context]
+
+ActivityKind = strawberry.enum(models.ActivityKind, name="ActivityKind", description="The kinds of activities.")
+MeetingStatus = strawberry.enum(models.MeetingStatus, name="MeetingStatus", description="What became of a meeting.")
+
+
+@strawberry.interface(description="One thing that happened.")
+class Activity(Node):
+    occurred_at: datetime = strawberry.field(description="When it happened; of a meeting, when it was booked.")
+    source: str = strawberry.field(description="The system that told of it.")
+    external_id: str = strawberry.field(description="Its id there.")
+    row: strawberry.Private[models.Activity]
+
+    @strawberry.field(description="Who did it.")
+    async def user(self, info: Info) -> User:
+        row = await info.context.users.load(self.row.user_id)
+        assert row is not None, "an activity in sight has an owner in sight"
+        return User.of(row)
+
+
+@strawberry.type(description="An email sent.")
+class EmailActivity(Activity, Node):
+    subject: str | None = strawberry.field(description="Its subject.")
+    bounced: bool = strawberry.field(description="Whether it could not be delivered.")
+    open_count: int = strawberry.field(description="How often it was opened.")
+    replied_at: datetime | None = strawberry.field(description="When the reply came.")
+    cadence: str | None = strawberry.field(description="The cadence that it was a step of.")
+
+    @strawberry.field(
+        description="Its text. Null with FORBIDDEN unless one's own, or VIEW_EMAIL_CONTENT.",
+        permission_classes=[ReadsEmailBody],
+    )
+    async def body(self, info: Info) -> str | None:
+        if not self.row.body_stored:
+            return None
+        return await info.context.email_bodies.load(self.row.id)
+
+
+@strawberry.type(description="A call made.")
+class CallActivity(Activity, Node):
+    duration_seconds: int = strawberry.field(description="How long it lasted.")
+    connected: bool = strawberry.field(description="Whether it reached a person.")
+    disposition: str | None = strawberry.field(description="What came of it, in the team's words.")
+    sentiment: str | None = strawberry.field(description="How it went, in the team's words.")
+
+
+@strawberry.type(description="A meeting with a guest.")
+class MeetingActivity(Activity, Node):
+    title: str | None = strawberry.field(description="What it is called.")
+    starts_at: datetime = strawberry.field(description="When it starts.")
+    ends_at: datetime = strawberry.field(description="When it ends.")
+    status: MeetingStatus = strawberry.field(description="What became of it.")
+    rescheduled_count: int = strawberry.field(description="How often it was moved.")
+
+
+@strawberry.type(description="A recorded call or meeting with its analysis.")
+class ConversationActivity(Activity, Node):
+    duration_seconds: int = strawberry.field(description="How long it lasted.")
+    talk_ratio: float | None = strawberry.field(description="The share in which the rep talks.")
+    longest_monologue_seconds: int | None = strawberry.field(description="The rep's longest stretch of talk.")
+    questions_asked: int | None = strawberry.field(description="Questions that the rep asked.")
+    patience_seconds: float | None = strawberry.field(
+        description="Silence that the rep leaves after the other side has spoken."
+    )
+
+
+@strawberry.type(description="A step of a cadence.")
+class CadenceStepActivity(Activity, Node):
+    cadence: str = strawberry.field(description="The cadence.")
+    step: int = strawberry.field(description="Which step; 0 is the day on which the person was added.")
+    status: str = strawberry.field(description="added, completed, overdue or skipped.")
+
+
+@strawberry.type(description="An opportunity or deal as it stands.")
+class OpportunityActivity(Activity, Node):
+    name: str = strawberry.field(description="What it is called.")
+    stage: str = strawberry.field(description="Its stage, in the source's words.")
+    amount: Decimal | None = strawberry.field(description="Its amount in its own currency.")
+    currency: str | None = strawberry.field(description="ISO 4217 code of the amount's currency.")
+    created_on: date = strawberry.field(
+        description="The local day of its creation; the day that it was first seen where its source does not tell."
+    )
+    closed_on: date | None = strawberry.field(description="The local day on which it was won or lost.")
+    won: bool | None = strawberry.field(description="Whether it was won; null while it is open.")
+
+
+@strawberry.type(description="A task done.")
+class TaskActivity(Activity, Node):
+    title: str | None = strawberry.field(description="What was to be done.")
+    completed_at: datetime = strawberry.field(description="When it was done.")
+
+
+def _float(value: Decimal | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _created_on(row: models.Activity, timezone: str) -> date:
+    return row.created_on or row.occurred_at.astimezone(ZoneInfo(timezone)).date()
+
+
+_Values = Callable[[models.Activity, str], dict[str, Any]]
+_KINDS: dict[models.ActivityKind, tuple[type[Activity], _Values]] = {
+    models.ActivityKind.EMAIL: (
+        EmailActivity,
+        lambda row, _zone: {
+            "subject": row.name,
+            "bounced": bool(row.bounced),
+            "open_count": row.open_count,
+            "replied_at": row.replied_at,
+            "cadence": row.cadence,
+        },
+    ),
+    models.ActivityKind.CALL: (
+        CallActivity,
+        lambda row, _zone: {
+            "duration_seconds": row.duration_seconds,
+            "connected": bool(row.connected),
+            "disposition": row.disposition,
+            "sentiment": row.sentiment,
+        },
+    ),
+    models.ActivityKind.MEETING: (
+        MeetingActivity,
+        lambda row, _zone: {
+            "title": row.name,
+            "starts_at": row.starts_at,
+            "ends_at": row.ends_at,
+            "status": models.MeetingStatus(row.status),
+            "rescheduled_count": row.rescheduled_count,
+        },
+    ),
+    models.ActivityKind.CONVERSATION: (
+        ConversationActivity,
+        lambda row, _zone: {
+            "duration_seconds": row.duration_seconds,
+            "talk_ratio": _float(row.talk_ratio),
+            "longest_monologue_seconds": row.longest_monologue_seconds,
+            "questions_asked": row.questions_asked,
+            "patience_seconds": _float(row.patience_seconds),
+        },
+    ),
+    models.ActivityKind.CADENCE_STEP: (
+        CadenceStepActivity,
+        lambda row, _zone: {"cadence": row.cadence, "step": row.step, "status": row.status},
+    ),
+    models.ActivityKind.OPPORTUNITY: (
+        OpportunityActivity,
+        lambda row, zone: {
+            "name": row.name,
+            "stage": row.stage,
+            "amount": row.amount,
+            "currency": row.currency,
+            "created_on": _created_on(row, zone),
+            "closed_on": row.closed_on,
+            "won": row.won,
+        },
+    ),
+    models.ActivityKind.TASK: (
+        TaskActivity,
+        lambda row, _zone: {"title": row.name, "completed_at": row.completed_at},
+    ),
+}
+
+ACTIVITY_TYPES: tuple[type[Activity], ...] = tuple(kind[0] for kind in _KINDS.values())
+
+
+def activity_of(row: models.Activity, timezone: str) -> Activity:
+    """An activity as the type of its kind."""
+    made, values = _KINDS[row.kind]
+    return made(
+        id=global_id(made.__name__, row.id),
+        occurred_at=row.occurred_at,
+        source=row.source,
+        external_id=row.external_id,
+        row=row,
+        **values(row, timezone),
+    )
+
+
+@strawberry.input(description="Which activities; all conditions must hold.")
+class ActivityFilter:
+    user_id: strawberry.ID | None = strawberry.field(default=None, description="Of this user.")
+    group_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Of the members of this group and of all groups below it."
+    )
+    kinds: list[ActivityKind] | None = strawberry.field(default=None, description="Of these kinds.")
+    since: datetime | None = strawberry.field(default=None, name="from", description="From this instant on.")
+    until: datetime | None = strawberry.field(default=None, name="to", description="Before this instant.")
+
+    def to_domain(self) -> DomainActivityFilter:
+        return DomainActivityFilter(
+            user_id=None if self.user_id is None else decode_id(self.user_id, "User", path=("filter", "userId")),
+            group_id=None if self.group_id is None else decode_id(self.group_id, "Group", path=("filter", "groupId")),
+            kinds=None if self.kinds is None else tuple(self.kinds),
+            since=self.since,
+            until=self.until,
+        )
+

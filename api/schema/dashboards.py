@@ -1,0 +1,167 @@
+"""The tabs Team and Individual."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import strawberry
+
+from api.context import Context
+from api.resolvers.dashboards import IndividualQuestion, TeamQuestion
+from api.schema.metrics import Metric, MetricRow, MetricValue
+from api.schema.nodes import Connection, Edge, page_info
+from api.schema.people import Group, User
+from domain import periods
+from domain.dashboards import Rankings
+from domain.peers import PeerStatistics
+
+Info = strawberry.Info[Context]
+
+NamedRange = strawberry.enum(
+    periods.NamedRange,
+    name="NamedRange",
+    description="Ranges by name. `THIS_…` ends with its period; quarters and years are the team's fiscal ones.",
+)
+Comparison = strawberry.enum(
+    periods.Comparison, name="Comparison", description="What a range is compared with."
+)
+
+
+@strawberry.input(description="Exactly one: a named range, or both dates (inclusive, local days).")
+class RangeInput:
+    named: NamedRange | None = strawberry.field(default=None, description="A range by name.")
+    first: date | None = strawberry.field(default=None, name="from", description="The first day.")
+    last: date | None = strawberry.field(default=None, name="to", description="The last day.")
+
+
+@strawberry.type(description="A rep's numbers and place in a list.")
+class Individual:
+    rank: int = strawberry.field(description="The place by the metric that sorts the list; equal numbers share a place.")
+    row: strawberry.Private[MetricRow]
+    user_id: strawberry.Private[Any]
+
+    @strawberry.field(description="The rep.")
+    async def user(self, info: Info) -> User:
+        found = await info.context.users.load(self.user_id)
+        assert found is not None, "a ranked rep is in sight"
+        return User.of(found)
+
+    @strawberry.field(description="The rep's numbers.")
+    def metrics(self) -> list[MetricValue]:
+        return self.row  # type: ignore[return-value]
+
+
+@strawberry.type(description="A group's numbers: its members' and those of all groups below it.")
+class GroupRow:
+    row: strawberry.Private[MetricRow]
+    group_id: strawberry.Private[Any]
+
+    @strawberry.field(description="The group.")
+    async def group(self, info: Info) -> Group:
+        found = await info.context.groups.load(self.group_id)
+        assert found is not None, "a shown group exists"
+        return Group.of(found)
+
+    @strawberry.field(description="The group's numbers.")
+    def metrics(self) -> list[MetricValue]:
+        return self.row  # type: ignore[return-value]
+
+
+def individuals_connection(question: TeamQuestion, found: Rankings) -> Connection[Individual]:
+    """A page of ranked reps."""
+    nodes = [
+        Individual(rank=one.rank, user_id=one.user_id, row=question.rep_row(one.user_id, one.sums))
+        for one in found.page.nodes
+    ]
+
+    async def count() -> int:
+        return found.total_count
+
+    page = found.page
+    return Connection(
+        edges=[Edge(cursor=cursor, node=node) for cursor, node in zip(page.cursors, nodes, strict=True)],
+        nodes=nodes,
+        page_info=page_info(page.cursors, page.has_next, page.has_previous),
+        count=count,
+    )
+
+
+@strawberry.type(description="The tab Team: totals, groups, leaderboard.")
+class TeamDashboard:
+    question: strawberry.Private[TeamQuestion]
+
+    @strawberry.field(name="from", description="The range's first day.")
+    def first(self) -> date:
+        return self.question.days.first
+
+    @strawberry.field(name="to", description="The range's last day.")
+    def last(self) -> date:
+        return self.question.days.last
+
+    @strawberry.field(description="The totals of everybody in sight.")
+    async def metrics(self) -> list[MetricValue]:
+        return await self.question.total_row()  # type: ignore[return-value]
+
+    @strawberry.field(description="A row for each group in sight, by name; empty without TEAM_VIEW.")
+    async def groups(self) -> list[GroupRow]:
+        return [GroupRow(group_id=group_id, row=row) for group_id, row in await self.question.group_rows()]
+
+    @strawberry.field(description="The reps in sight, ranked.")
+    async def reps(
+        self, first: int | None = None, after: str | None = None, sort_by: Metric | None = None, descending: bool = True
+    ) -> Connection[Individual]:
+        key = None if sort_by is None else sort_by.value
+        return individuals_connection(self.question, await self.question.reps(first, after, key, descending))
+
+    @strawberry.field(description="The reps whose goals are furthest behind, the worst first.")
+    def falling_behind(self, first: int = 10) -> list[Individual]:
+        return []
+
+
+@strawberry.type(description="A rep's number beside those of the peers.")
+class IndividualMetric:
+    row: strawberry.Private[MetricRow]
+    peers: strawberry.Private[PeerStatistics]
+
+    @strawberry.field(description="The rep's own.")
+    def mine(self) -> MetricValue:
+        return next(iter(self.row))
+
+    @strawberry.field(description="How many peers the statistics are made of: the other active reps of the group; 0 where they are not shown.")
+    def peer_count(self) -> int:
+        return self.peers.count
+
+    @strawberry.field(description="The peers' average; of a quotient, the quotient of their sums.")
+    def peer_average(self) -> Decimal | None:
+        return self.peers.average
+
+    @strawberry.field(description="The peers' median.")
+    def peer_median(self) -> Decimal | None:
+        return self.peers.median
+
+    @strawberry.field(description="The share of the peers that the rep does better than, from 0 to 1; a tie counts half.")
+    def percentile(self) -> float | None:
+        return self.peers.percentile
+
+
+@strawberry.type(description="The tab Individual: one rep's numbers beside those of the peers.")
+class IndividualDashboard:
+    question: strawberry.Private[IndividualQuestion]
+
+    @strawberry.field(name="from", description="The range's first day.")
+    def first(self) -> date:
+        return self.question.team.days.first
+
+    @strawberry.field(name="to", description="The range's last day.")
+    def last(self) -> date:
+        return self.question.team.days.last
+
+    @strawberry.field(description="The rep.")
+    async def user(self, info: Info) -> User:
+        found = await info.context.users.load(self.question.user_id)
+        assert found is not None, "the rep is in sight"
+        return User.of(found)
+
+    @strawberry.field(description="The rep's metrics.")
+    async def metrics(self) -> list[IndividualMetric]:
+        return [IndividualMetric(row=row, peers=peers) for row, peers in await self.question.rows()]
