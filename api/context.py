@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID, uuid4
 
@@ -31,6 +31,7 @@ class Context:
     viewer: Viewer
     now: datetime
     connection: HTTPConnection
+    identify: Callable[[], Awaitable[Viewer]]
     queue: ArqRedis | None = None
     request_id: str = field(default_factory=lambda: uuid4().hex)
     _once: dict[str, asyncio.Future[object]] = field(default_factory=dict)
@@ -41,6 +42,14 @@ class Context:
         self.roles: DataLoader[UUID, Role | None] = DataLoader(load_fn=self._load_roles)
         self.activities: DataLoader[UUID, Activity | None] = DataLoader(load_fn=self._load_activities)
         self.email_bodies: DataLoader[UUID, str | None] = DataLoader(load_fn=self._load_email_bodies)
+
+    async def renewed(self) -> Context:
+        """A context for the next event or the next operation of one connection: the viewer as they stand now.
+
+        Raises:
+            Unauthenticated: the credential has ended.
+        """
+        return Context(await self.identify(), datetime.now(UTC), self.connection, self.identify, self.queue)
 
     @property
     def calendar(self) -> Calendar:

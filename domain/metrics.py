@@ -477,3 +477,19 @@ def sql_expression(key: str, relation: str) -> str:
         return f"{numerator}::numeric"
     divisor = " + ".join(f"{relation}.{name}" for name in definition.denominators)
     return f"round({numerator}::numeric / nullif(({divisor}) * {definition.scale}, 0), 12)"
+
+
+_NEXT_STEP: dict[Feed, str] = {
+    Feed.EMAIL: "No emails have come in yet: connect your engagement platform, or import records of the kind email.",
+    Feed.CALLS: "No calls have come in yet: connect your dialer, or import records of the kind call.",
+    Feed.CALENDAR: "No meetings have come in yet: connect a calendar, or import records of the kind meeting.",
+    Feed.CONVERSATIONS: "No recordings have come in yet: connect your recorder, or import records of the kind conversation.",
+    Feed.CADENCE: "No cadence steps have come in yet: connect your engagement platform, or import records of the kinds "
+    "cadence_step and task.",
+    Feed.CRM: "No opportunities have come in yet: connect your CRM, or import records of the kind opportunity.",
+}
+
+
+def unavailable_reason(key: str) -> str:
+    """Why a metric is not available while its feed has brought nothing, and the next step."""
+    return _NEXT_STEP[METRICS[key].feed]

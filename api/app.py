@@ -1,0 +1,97 @@
+"""The Starlette application: routes, and what lives as long as the process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from arq import create_pool
+from arq.connections import RedisSettings
+from redis.exceptions import RedisError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+
+from api.graphql import PAGE_FOLDER, GraphQLEndpoint
+from api.imports import import_routes
+from api.oidc import OidcIssuer
+from api.sessions import session_routes
+from domain import database
+from domain.settings import Settings, load_settings
+
+log = structlog.get_logger(__name__)
+
+
+async def healthz(_request: Request) -> Response:
+    """Alive: the process answers."""
+    return JSONResponse({"status": "alive"})
+
+
+async def readyz(request: Request) -> Response:
+    """Ready: PostgreSQL and Redis answer."""
+    missing = []
+    try:
+        async with database.acquire() as connection:
+            await connection.fetchval("SELECT 1 FROM teams LIMIT 1")
+    except Exception as error:
+        # Whatever keeps PostgreSQL from answering, the one answer is: not ready.
+        log.warning("readyz.database", error=repr(error))
+        missing.append("database")
+    try:
+        await request.app.state.queue.ping()
+    except (RedisError, OSError) as error:
+        log.warning("readyz.redis", error=repr(error))
+        missing.append("redis")
+    if missing:
+        return JSONResponse({"status": "not ready", "missing": missing}, status_code=503)
+    return JSONResponse({"status": "ready"})
+
+
+async def _home(_request: Request) -> Response:
+    return RedirectResponse("/graphql")
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The application for some settings.
+
+    Raises:
+        Invalid: the database's or Redis's address is missing; raised when the application starts.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await database.connect(settings.require_database_url(), pool_size=settings.database_pool_size)
+        app.state.queue = await create_pool(RedisSettings.from_dsn(settings.require_redis_url()))
+        app.state.oidc = OidcIssuer.from_settings(settings)
+        try:
+            yield
+        finally:
+            if app.state.oidc is not None:
+                await app.state.oidc.close()
+            await app.state.queue.aclose()
+            await database.disconnect()
+
+    endpoint = GraphQLEndpoint()
+    app = Starlette(
+        routes=[
+            Route("/", _home),
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            *session_routes,
+            *import_routes(),
+            Mount("/graphql/static", StaticFiles(directory=PAGE_FOLDER, check_dir=False)),
+            Route("/graphql", endpoint, methods=["GET", "POST"]),
+            WebSocketRoute("/graphql", endpoint),
+        ],
+        lifespan=lifespan,
+    )
+    app.state.settings = settings
+    return app
+
+
+def app_from_environment() -> Starlette:
+    """For `uvicorn api.app:app_from_environment --factory`."""
+    return create_app(load_settings())

@@ -1,0 +1,74 @@
+"""Objects by their global ids; a hidden one answers as one that never was."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+from api.context import Context
+from api.ids import decode_any_id
+from api.resolvers.jobs import find_job
+from api.schema.activities import ACTIVITY_TYPES, activity_of
+from api.schema.people import Group, Role, User
+from api.schema.viewer import team_of
+from domain import people
+from domain.database import acquire
+
+_Finder = Callable[[Context, UUID], Awaitable[Any]]
+
+
+async def _user(context: Context, row_id: UUID) -> Any:
+    row = await context.users.load(row_id)
+    return None if row is None else User.of(row)
+
+
+async def _group(context: Context, row_id: UUID) -> Any:
+    sight = await context.groups_in_sight()
+    if not sight.sees(context.viewer.team_id, row_id):
+        return None
+    row = await context.groups.load(row_id)
+    return None if row is None else Group.of(row)
+
+
+async def _role(context: Context, row_id: UUID) -> Any:
+    async with acquire() as connection:
+        roles = await people.list_roles(connection, context.viewer)
+    return next((Role.of(role) for role in roles if role.id == row_id), None)
+
+
+async def _team(context: Context, row_id: UUID) -> Any:
+    return team_of(context.viewer) if row_id == context.viewer.team_id else None
+
+
+def _activity(made: type[Any]) -> _Finder:
+    async def find(context: Context, row_id: UUID) -> Any:
+        row = await context.activities.load(row_id)
+        found = None if row is None else activity_of(row, context.viewer.timezone)
+        return found if isinstance(found, made) else None
+
+    return find
+
+
+_FINDERS: dict[str, _Finder] = {
+    "User": _user,
+    "Group": _group,
+    "Role": _role,
+    "Team": _team,
+    "Job": find_job,
+    **{made.__name__: _activity(made) for made in ACTIVITY_TYPES},
+}
+
+
+async def find_node(context: Context, global_id: str) -> Any:
+    """The object with a global id, or None."""
+    decoded = decode_any_id(global_id)
+    if decoded is None or decoded[0] not in _FINDERS:
+        return None
+    return await _FINDERS[decoded[0]](context, decoded[1])
+
+
+async def find_nodes(context: Context, global_ids: list[str]) -> list[Any]:
+    """The objects with some global ids, in their order, None for each that is not there."""
+    return list(await asyncio.gather(*(find_node(context, global_id) for global_id in global_ids)))

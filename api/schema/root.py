@@ -1,0 +1,214 @@
+"""The schema: what can be asked, changed and subscribed to."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import strawberry
+from strawberry.extensions import ParserCache, QueryDepthLimiter, ValidationCache
+from strawberry.permission import BasePermission
+from strawberry.schema.config import StrawberryConfig
+
+from api.context import Context
+from api.execution import SidelineExecutor
+from api.extensions import OneErrorPlace, RenewedContext
+from api.permissions import requires, requires_scope
+from api.resolvers import jobs as job_resolvers
+from api.resolvers.activities import activities_of
+from api.resolvers.dashboards import ask_individual, ask_team
+from api.resolvers.imports import import_records
+from api.resolvers.nodes import find_node, find_nodes
+from api.schema.activities import ACTIVITY_TYPES, Activity, ActivityFilter
+from api.schema.dashboards import (
+    Comparison,
+    Individual,
+    IndividualDashboard,
+    RangeInput,
+    TeamDashboard,
+    individuals_connection,
+)
+from api.schema.imports import ImportActivitiesInput, ImportActivitiesPayload
+from api.schema.jobs import Job
+from api.schema.metrics import Metric, MetricInfo
+from api.schema.nodes import Connection, Node, connection_of
+from api.schema.people import Group, Role, User, UserFilter, UserOrder, users_connection
+from api.schema.scalars import SCALARS
+from api.schema.viewer import Viewer
+from domain import access, people, periods
+from domain.database import acquire
+from domain.errors import Invalid
+from domain.metrics import METRICS, available_metrics, unavailable_reason
+from domain.models.people import Permission
+from domain.models.tokens import TokenScope
+from domain.paging import LARGEST_PAGE, page_request
+from domain.people import UserFilter as DomainUserFilter
+
+Info = strawberry.Info[Context]
+DOCUMENT_CACHE_SIZE = 500
+DEEPEST_QUERY = 20
+
+
+def _reading(description: str, *permissions: type[BasePermission]) -> Any:
+    """A field of Query: the token must be made for reading, the role must have the permissions."""
+    return strawberry.field(description=description, permission_classes=[requires_scope(TokenScope.READ), *permissions])
+
+
+@strawberry.type(description="What can be asked.")
+class Query:
+    @_reading("Anything with an id; null for what the viewer may not know of.")
+    async def node(self, info: Info, id: strawberry.ID) -> Node | None:
+        return await find_node(info.context, id)
+
+    @_reading("Things with ids, in the order of the ids; null for what the viewer may not know of.")
+    async def nodes(self, info: Info, ids: list[strawberry.ID]) -> list[Node | None]:
+        if len(ids) > LARGEST_PAGE:
+            raise Invalid(f"ids: at most {LARGEST_PAGE} at once.", path=("ids",))
+        return await find_nodes(info.context, [str(one) for one in ids])
+
+    @_reading("Who is asking, and what will work for them.")
+    def viewer(self, info: Info) -> Viewer:
+        return Viewer.of(info.context.viewer)
+
+    @_reading("The catalogue of metrics.")
+    async def metrics(self, info: Info) -> list[MetricInfo]:
+        available = available_metrics(await info.context.feeds())
+        return [
+            MetricInfo(
+                key=Metric[metric.key],
+                label=metric.label,
+                unit=metric.unit,
+                direction=metric.direction,
+                definition=metric.definition,
+                goalable=metric.goalable,
+                available=metric.key in available,
+                unavailable_reason=None if metric.key in available else unavailable_reason(metric.key),
+            )
+            for metric in METRICS.values()
+        ]
+
+    @_reading("The users that the viewer may see.")
+    async def users(
+        self,
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+        filter: UserFilter | None = None,
+        order_by: UserOrder | None = None,
+    ) -> Connection[User]:
+        sight = await info.context.users_in_sight()
+        wanted = filter.to_domain() if filter is not None else DomainUserFilter()
+        if wanted.group_id is not None:
+            access.require_group(info.context.viewer, await info.context.groups_in_sight(), wanted.group_id)
+        order = order_by or people.UserOrder.NAME
+        return await users_connection(sight, wanted, order, first, after, last, before)
+
+    @_reading("The groups whose data the viewer may see, by name.")
+    async def groups(self, info: Info, first: int | None = None, after: str | None = None) -> Connection[Group]:
+        sight = await info.context.groups_in_sight()
+
+        async def count() -> int:
+            async with acquire() as connection:
+                return await people.count_groups(connection, sight)
+
+        async with acquire() as connection:
+            page = await people.list_groups(connection, sight, page_request(first, after))
+        return connection_of(page, Group.of, count)
+
+    @_reading("The team's roles for who manages the team, the viewer's own for others.")
+    async def roles(self, info: Info) -> list[Role]:
+        async with acquire() as connection:
+            return [Role.of(role) for role in await people.list_roles(connection, info.context.viewer)]
+
+    @_reading("What the people in sight did, the newest first.")
+    async def activities(
+        self,
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+        filter: ActivityFilter | None = None,
+    ) -> Connection[Activity]:
+        return await activities_of(info, page_request(first, after, last, before), filter)
+
+    @_reading("The tab Team. Without TEAM_VIEW, the viewer's own numbers; the group filter needs TEAM_VIEW.")
+    async def team_dashboard(
+        self,
+        info: Info,
+        range: RangeInput,
+        compare: Comparison | None = periods.Comparison.PREVIOUS_PERIOD,
+        group_id: strawberry.ID | None = None,
+        metrics: list[Metric] | None = None,
+    ) -> TeamDashboard:
+        return TeamDashboard(question=await ask_team(info, range, compare, group_id, metrics))
+
+    @_reading("The tab Individual: the viewer's own, or that of a user in sight.")
+    async def individual_dashboard(
+        self,
+        info: Info,
+        range: RangeInput,
+        compare: Comparison | None = periods.Comparison.PREVIOUS_PERIOD,
+        user_id: strawberry.ID | None = None,
+        metrics: list[Metric] | None = None,
+    ) -> IndividualDashboard:
+        return IndividualDashboard(question=await ask_individual(info, range, compare, user_id, metrics))
+
+    @_reading("The list of reps in sight, ranked by a metric.", requires(Permission.TEAM_VIEW))
+    async def individuals(
+        self,
+        info: Info,
+        range: RangeInput,
+        first: int | None = None,
+        after: str | None = None,
+        search: str | None = None,
+        group_id: strawberry.ID | None = None,
+        sort_by: Metric | None = None,
+        descending: bool = True,
+    ) -> Connection[Individual]:
+        question = await ask_team(info, range, None, group_id, None, search=search)
+        request = question.request(first, after, None if sort_by is None else sort_by.value, descending)
+        return individuals_connection(question, await question.list_reps(request))
+
+    @_reading("A job that the viewer asked for; any of the team's with MANAGE_TEAM.")
+    async def job(self, info: Info, id: strawberry.ID) -> Job | None:
+        return await job_resolvers.job_by_global_id(info.context, id)
+
+
+@strawberry.type(description="What can be changed.")
+class Mutation:
+    @strawberry.mutation(
+        description="Take activities in: the good records at once, with an error for each of the others.",
+        permission_classes=[requires_scope(TokenScope.IMPORT), requires(Permission.MANAGE_TEAM)],
+    )
+    async def import_activities(self, info: Info, input: ImportActivitiesInput) -> ImportActivitiesPayload:
+        outcome = await import_records(info.context, input.source, input.records, dry_run=bool(input.dry_run))
+        return ImportActivitiesPayload.of(outcome)
+
+
+@strawberry.type(description="What can be subscribed to.")
+class Subscription:
+    @strawberry.subscription(
+        description="A job as it stands, again at every change, until it has ended.",
+        permission_classes=[requires_scope(TokenScope.READ)],
+    )
+    async def job_progress(self, info: Info, job_id: strawberry.ID) -> AsyncGenerator[Job, None]:
+        async for job in job_resolvers.watch_job(info.context, job_id):
+            yield job
+
+
+schema = strawberry.Schema(
+    query=Query,
+    mutation=Mutation,
+    subscription=Subscription,
+    types=[*ACTIVITY_TYPES],
+    config=StrawberryConfig(scalar_map=SCALARS),
+    execution_context_class=SidelineExecutor,
+    extensions=[
+        RenewedContext,
+        OneErrorPlace,
+        lambda: QueryDepthLimiter(max_depth=DEEPEST_QUERY),
+        lambda: ParserCache(maxsize=DOCUMENT_CACHE_SIZE),
+        lambda: ValidationCache(maxsize=DOCUMENT_CACHE_SIZE),
+    ],
+)
