@@ -67,7 +67,7 @@ class EmbeddedRedis:
         self.folder.chmod(0o700)
         self._end_left_over()
         self._port = kept_port(self.folder / "port")
-        self._password = secrets.token_urlsafe(24)
+        self._password = self._kept_password()
         configuration = [
             "bind 127.0.0.1",
             f"port {self._port}",
@@ -102,6 +102,13 @@ class EmbeddedRedis:
         if self._process is not None:
             stop(self._process, (signal.SIGTERM,), seconds=STOP_SECONDS)
             self._process = None
+
+    def _kept_password(self) -> str:
+        file = self.folder / "password"
+        if not file.exists():
+            file.touch(mode=0o600)
+            file.write_text(secrets.token_urlsafe(24) + "\n")
+        return file.read_text().strip()
 
     def _ready(self) -> bool:
         client = redis.Redis.from_url(self.url)

@@ -1,0 +1,285 @@
+"""The command line: `sideline --help`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from cli.embedded.processes import ServiceError
+from cli.installation import database as installation_database
+from domain import database, people, teams, tokens
+from domain.errors import DomainError, Invalid, NotFound
+from domain.identity import ALL_SCOPES, identify_user
+from domain.models import User
+from domain.settings import Settings, load_settings
+
+Result = TypeVar("Result")
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Sideline: an open sales-coaching backend.")
+token_app = typer.Typer(no_args_is_help=True, help="Bearer tokens.")
+app.add_typer(token_app, name="token")
+messages = Console(stderr=True)
+
+TeamOption = Annotated[str | None, typer.Option("--team", help="The team's name, where more than one fits.")]
+
+
+class Format(StrEnum):
+    """Formats of files."""
+
+    NDJSON = "ndjson"
+    CSV = "csv"
+
+
+def _say(text: str) -> None:
+    messages.print(text, highlight=False, style="dim")
+
+
+def _with_database(work: Callable[[], Awaitable[Result]]) -> Result:
+    """Run something against the installation's database, migrated."""
+    settings = load_settings()
+    with installation_database(settings, _say) as url:
+
+        async def connected() -> Result:
+            await database.migrate(url)
+            await database.connect(url, pool_size=4)
+            try:
+                return await work()
+            finally:
+                await database.disconnect()
+
+        return asyncio.run(connected())
+
+
+async def _user(email: str, team: str | None) -> User:
+    async with database.acquire() as connection:
+        found = await people.find_users(connection, email)
+        if team is not None:
+            team_id = await teams.find_team(connection, team)
+            found = [user for user in found if user.team_id == team_id]
+    if not found:
+        raise NotFound(f"Nobody has the email address {email}; see `sideline doctor`, or seed the demo team.")
+    if len(found) > 1:
+        raise Invalid(f"{email} is on {len(found)} teams: say which with --team.")
+    return found[0]
+
+
+async def _team(team: str | None) -> UUID:
+    async with database.acquire() as connection:
+        return await teams.find_team(connection, team)
+
+
+@app.command()
+def up(
+    demo: Annotated[bool, typer.Option(help="Seed the demo team and offer its people.")] = True,
+) -> None:
+    """Start everything: PostgreSQL, Redis, migrations, demo team, API and worker. Ctrl-C stops it all."""
+    from cli.up import Supervisor
+
+    raise typer.Exit(Supervisor(load_settings(), Console(), demo=demo).run())
+
+
+@app.command()
+def api() -> None:
+    """Serve the API alone, on the configured PostgreSQL and Redis."""
+    import uvicorn
+
+    settings = load_settings()
+    settings.require_database_url()
+    settings.require_redis_url()
+    uvicorn.run(
+        "api.app:app_from_environment",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level,
+        timeout_graceful_shutdown=10,
+    )
+
+
+@app.command()
+def worker() -> None:
+    """Run a worker, on the configured PostgreSQL and Redis."""
+    settings = load_settings()
+    settings.require_database_url()
+    settings.require_redis_url()
+    os.execv(sys.executable, [sys.executable, "-m", "workers"])
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema up to date."""
+    with installation_database(load_settings(), _say) as url:
+        asyncio.run(database.migrate(url, lambda name: print(f"applied {name}")))
+        print("The schema is up to date.")
+
+
+@app.command()
+def seed() -> None:
+    """Make the demo team, or bring its history up to the start of today."""
+    from domain.demo import seed_demo
+
+    columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed} of {task.total}"), TimeElapsedColumn())
+    with Progress(*columns, console=messages) as progress:
+        task = progress.add_task("Demo team", total=None)
+        outcome = _with_database(
+            lambda: seed_demo(on_progress=lambda done, total: progress.update(task, completed=done, total=total))
+        )
+    print(outcome)
+
+
+@app.command("import")
+def import_command(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="NDJSON or CSV; gzip is seen by itself.")],
+    source: Annotated[str, typer.Option(help="The system that the records come from.")] = "file",
+    format: Annotated[Format | None, typer.Option(help="By default by the file's name.")] = None,
+    mapping: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="A mapping file for other CSV.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Say what would happen, and change nothing.")] = False,
+    team: TeamOption = None,
+) -> None:
+    """Take a file of activities in. Refused records are kept with the reason; the rest is taken in."""
+    from cli.files import take_file_in
+
+    chosen = format.value if format else "csv" if ".csv" in file.suffixes else "ndjson"
+
+    async def work() -> Any:
+        return await take_file_in(await _team(team), source, file, chosen, mapping=mapping, dry_run=dry_run, console=messages)
+
+    outcome = _with_database(work)
+    print(f"accepted {outcome.accepted}, unchanged {outcome.unchanged}, rejected {outcome.rejected}")
+    raise typer.Exit(1 if outcome.rejected else 0)
+
+
+@app.command()
+def export(
+    user: Annotated[str, typer.Option(help="Export what this user may see (their email address).")],
+    format: Annotated[Format, typer.Option()] = Format.NDJSON,
+    team: TeamOption = None,
+) -> None:
+    """Write the activities that a user may see to standard output; `sideline import` takes them in again."""
+    from domain.exports import export_activities
+
+    async def work() -> None:
+        found = await _user(user, team)
+        async with database.acquire() as connection:
+            viewer = await identify_user(connection, found.team_id, found.id)
+        if viewer is None:
+            raise Invalid(f"{user} is not active.")
+        await export_activities(viewer, format.value, sys.stdout.write)
+
+    _with_database(work)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is wrong with this set-up and how to mend it."""
+    from cli.doctor import examine
+
+    bad = 0
+    for finding in examine(load_settings()):
+        mark = "[green]ok[/green]  " if finding.good else "[red]bad[/red] "
+        console = Console()
+        console.print(f"{mark} {finding.what}: {finding.detail}", highlight=False)
+        if not finding.good:
+            bad += 1
+            console.print(f"      {finding.mend}", highlight=False)
+    raise typer.Exit(1 if bad else 0)
+
+
+@app.command("example-crm")
+def example_crm(
+    csv_dir: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="The folder of the CSV files.")],
+) -> None:
+    """Take the CRM example into a team of its own; the last line is its admin's token."""
+    from cli import example_crm as example
+
+    print(_with_database(lambda: example.run(csv_dir)))
+
+
+@token_app.command("create")
+def token_create(
+    email: Annotated[str, typer.Argument(help="Whose token.")],
+    name: Annotated[str, typer.Option(help="What it is for.")] = "Command line",
+    scope: Annotated[list[str] | None, typer.Option(help="READ, WRITE or IMPORT; all by default.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="When it ends; never by default.")] = None,
+    team: TeamOption = None,
+) -> None:
+    """Make a token and print it, this once."""
+
+    async def work() -> str:
+        user = await _user(email, team)
+        expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
+        async with database.transaction() as connection:
+            created = await tokens.create_token(
+                connection, user.team_id, user.id, name=name, scopes=scope or ALL_SCOPES, expires_at=expires_at
+            )
+        return created.text
+
+    print(_with_database(work))
+
+
+@token_app.command("list")
+def token_list(email: Annotated[str, typer.Argument(help="Whose tokens.")], team: TeamOption = None) -> None:
+    """List a user's tokens."""
+
+    async def work() -> Any:
+        user = await _user(email, team)
+        async with database.acquire() as connection:
+            return await tokens.list_tokens(connection, user.team_id, user.id)
+
+    table = Table(box=None)
+    for title in ("id", "name", "scopes", "made", "ends", "last used", "state"):
+        table.add_column(title)
+    now = datetime.now(UTC)
+    for token in _with_database(work):
+        state = "revoked" if token.revoked_at else "expired" if token.expires_at and token.expires_at <= now else "alive"
+        times = [f"{at:%Y-%m-%d %H:%M}" if at else "" for at in (token.created_at, token.expires_at, token.last_used_at)]
+        table.add_row(str(token.id), token.name, " ".join(token.scopes), *times, state)
+    Console(width=160).print(table)
+
+
+@token_app.command("revoke")
+def token_revoke(
+    token_id: Annotated[UUID, typer.Argument(help="From `sideline token list`.")],
+    email: Annotated[str, typer.Option("--user", help="Whose token it is.")],
+    team: TeamOption = None,
+) -> None:
+    """End a token, from its next use on."""
+
+    async def work() -> bool:
+        user = await _user(email, team)
+        async with database.transaction() as connection:
+            return await tokens.revoke_token(connection, user.team_id, token_id)
+
+    print("revoked" if _with_database(work) else "it was revoked already")
+
+
+def _quiet(settings: Settings) -> None:
+    logging.getLogger("tortoise").setLevel(logging.WARNING)
+    os.environ.setdefault("SIDELINE_HOME", str(settings.home))
+
+
+def main() -> None:
+    """Run the command line; errors of ours are told in a sentence."""
+    try:
+        _quiet(load_settings())
+        app()
+    except (DomainError, ServiceError) as error:
+        messages.print(f"[red]{error}[/red]", highlight=False)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()
