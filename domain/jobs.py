@@ -29,6 +29,10 @@ ATTEMPTS_LIMIT = 8
 RETRY_BASE_SECONDS = 2.0
 RETRY_LIMIT_SECONDS = 300.0
 
+QUEUE_NAME = "sideline:queue"
+RUN_FUNCTION = "run_job"
+"""The queue that carries hints, and the function that they call; its sender and its reader do not know each other."""
+
 ENDED_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.MISSED})
 
 _HELD = "id = $1 AND state = 'RUNNING' AND lease_holder = $2 AND attempts = $3"
@@ -154,7 +158,7 @@ async def renew_lease(connection: Connection, job: ClaimedJob, lease_seconds: fl
 async def save_progress(
     connection: Connection, job: ClaimedJob, cursor: Mapping[str, Any], processed: int, total: int | None
 ) -> None:
-    """Commit where the work stands, in the transaction of the work itself.
+    """Commit where the work stands, in the transaction of the work itself; it renews the lease as well.
 
     Raises:
         LeaseLost: the job is not the holder's any more; the caller's transaction must not commit.
@@ -162,10 +166,15 @@ async def save_progress(
     await _held(
         connection,
         job,
-        f"UPDATE jobs SET cursor = $4::jsonb, processed = $5, total = coalesce($6, total) WHERE {_HELD} RETURNING true",
+        f"""
+        UPDATE jobs SET cursor = $4::jsonb, processed = $5, total = coalesce($6, total),
+            leased_until = clock_timestamp() + make_interval(secs => $7)
+        WHERE {_HELD} RETURNING true
+        """,
         orjson.dumps(dict(cursor)).decode(),
         processed,
         total,
+        LEASE_SECONDS,
     )
 
 
@@ -239,19 +248,6 @@ async def cancel_job(connection: Connection, team_id: UUID, job_id: UUID) -> boo
         job_id,
     )
     return bool(found)
-
-
-async def due_jobs(connection: Connection, limit: int) -> list[UUID]:
-    """Jobs that wait for a worker: due, or left by a dead one."""
-    rows = await connection.fetch(
-        """
-        (SELECT id, due_at FROM jobs WHERE state = 'SCHEDULED' AND due_at <= clock_timestamp() ORDER BY due_at LIMIT $1)
-        UNION ALL
-        (SELECT id, due_at FROM jobs WHERE state = 'RUNNING' AND leased_until < clock_timestamp() LIMIT $1)
-        """,
-        limit,
-    )
-    return [row["id"] for row in rows]
 
 
 async def get_job(connection: Connection, team_id: UUID, job_id: UUID) -> Job | None:

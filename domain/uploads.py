@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -22,6 +22,9 @@ PIECE_BYTES = 2**20
 RAW_LIMIT = 65_536
 """So much of a refused record is kept."""
 
+# A cell may hold an email's whole body.
+csv.field_size_limit(LINE_LIMIT_BYTES)
+
 GZIP_MAGIC = b"\x1f\x8b"
 FORMATS = ("ndjson", "csv")
 
@@ -32,13 +35,13 @@ class Entry:
 
     Args:
         position: Its line, from 1; of a CSV row, the row's number without the header.
-        raw: The record as it came.
+        raw: The record as it came: a line, or a row by its columns.
         record: The record, if it is one.
         refusal: Why not, otherwise.
     """
 
     position: int
-    raw: str
+    raw: bytes | Mapping[str, str]
     record: AnyRecord | TombstoneRecord | None
     refusal: RecordRefused | None
 
@@ -108,8 +111,10 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
 _TOO_LONG = f"The line has more than {LINE_LIMIT_BYTES} bytes, which no record has."
 
 
-def _raw(data: bytes) -> str:
-    return data[:RAW_LIMIT].decode("utf-8", "replace").replace("\0", "�")
+def raw_text(raw: bytes | Mapping[str, str]) -> str:
+    """A record as it came, as text for a person and for a retry."""
+    data = raw if isinstance(raw, bytes) else orjson.dumps({key: value for key, value in raw.items() if value})
+    return data[:RAW_LIMIT].decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def read_ndjson(pieces: Iterable[bytes]) -> Iterator[Entry]:
@@ -117,14 +122,14 @@ def read_ndjson(pieces: Iterable[bytes]) -> Iterator[Entry]:
     for number, (line, too_long) in enumerate(_lines(pieces), start=1):
         data = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
         if too_long:
-            yield Entry(number, _raw(data), None, RecordRefused("TOO_LONG", None, _TOO_LONG))
+            yield Entry(number, data[:RAW_LIMIT], None, RecordRefused("TOO_LONG", None, _TOO_LONG))
             continue
         if not data.strip():
             continue
         try:
-            yield Entry(number, "", decode_json(data), None)
+            yield Entry(number, data, decode_json(data), None)
         except RecordRefused as refusal:
-            yield Entry(number, _raw(data), None, refusal)
+            yield Entry(number, data[:RAW_LIMIT], None, refusal)
 
 
 def csv_rows(pieces: Iterable[bytes]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -159,17 +164,12 @@ def csv_rows(pieces: Iterable[bytes]) -> Iterator[tuple[int, dict[str, str]]]:
 def read_csv(pieces: Iterable[bytes]) -> Iterator[Entry]:
     """One activity a row; the header names the fields of a record."""
     for number, row in csv_rows(pieces):
-        raw = ",".join(row.values())
         try:
             if "" in row:
                 raise RecordRefused("INVALID", None, "The row has more cells than the header has names.")
-            yield Entry(number, "", decode_mapping(row, strings=True), None)
+            yield Entry(number, row, decode_mapping(row, strings=True), None)
         except RecordRefused as refusal:
-            yield Entry(number, _csv_as_json(row) if "" not in row else raw[:RAW_LIMIT], None, refusal)
-
-
-def _csv_as_json(row: dict[str, str]) -> str:
-    return orjson.dumps({key: value for key, value in row.items() if value}).decode()[:RAW_LIMIT]
+            yield Entry(number, row, None, refusal)
 
 
 def read_entries(pieces: Iterable[bytes], format_name: str, *, compressed: bool) -> Iterator[Entry]:

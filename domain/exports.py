@@ -1,0 +1,136 @@
+"""Activities going out: in the form in which they come in."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from domain import access
+from domain.access import Viewer
+from domain.database import transaction
+from domain.uploads import check_format
+
+CURSOR_ROWS = 2_000
+WRITE_CHARACTERS = 65_536
+
+_COMMON = ("kind", "externalId", "user", "occurredAt", "version")
+_FIELDS: dict[str, dict[str, str]] = {
+    "email": {
+        "subject": "name",
+        "body": "body",
+        "bounced": "bounced",
+        "openCount": "open_count",
+        "repliedAt": "replied_at",
+        "cadence": "cadence",
+    },
+    "call": {
+        "durationSeconds": "duration_seconds",
+        "connected": "connected",
+        "disposition": "disposition",
+        "sentiment": "sentiment",
+    },
+    "meeting": {
+        "startsAt": "starts_at",
+        "endsAt": "ends_at",
+        "title": "name",
+        "status": "status",
+        "rescheduledCount": "rescheduled_count",
+    },
+    "conversation": {
+        "durationSeconds": "duration_seconds",
+        "talkRatio": "talk_ratio",
+        "longestMonologueSeconds": "longest_monologue_seconds",
+        "questionsAsked": "questions_asked",
+        "patienceSeconds": "patience_seconds",
+    },
+    "cadence_step": {"cadence": "cadence", "step": "step", "status": "status"},
+    "opportunity": {
+        "name": "name",
+        "stage": "stage",
+        "amount": "amount",
+        "currency": "currency",
+        "exchangeRate": "exchange_rate",
+        "createdOn": "created_on",
+        "pipelineOn": "pipeline_on",
+        "closedOn": "closed_on",
+        "won": "won",
+    },
+    "task": {"completedAt": "completed_at", "title": "name"},
+}
+COLUMNS = (*_COMMON, *dict.fromkeys(name for fields in _FIELDS.values() for name in fields))
+
+
+def _record(row: Any, viewer: Viewer) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "kind": row["kind"],
+        "externalId": row["external_id"],
+        "user": row["email"],
+        "occurredAt": row["occurred_at"],
+        "version": row["version"],
+    }
+    for name, column in _FIELDS[row["kind"]].items():
+        if name == "body" and not access.may_read_email_body(viewer, row["user_id"]):
+            continue
+        value = row[column]
+        if value is not None:
+            record[name] = format(value, "f") if isinstance(value, Decimal) else value
+    return record
+
+
+async def export_activities(viewer: Viewer, format_name: str, write: Callable[[str], Any]) -> int:
+    """Write the activities that a viewer may see, the oldest first; bodies of emails only where they may be read.
+
+    Args:
+        viewer: Who looks.
+        format_name: `ndjson` or `csv`.
+        write: Takes the text, piece by piece; memory stays flat.
+
+    Returns:
+        How many activities were written.
+
+    Raises:
+        Invalid: there is no such format.
+    """
+    check_format(format_name)
+    buffer = io.StringIO()
+    table = csv.DictWriter(buffer, COLUMNS, lineterminator="\r\n")
+    if format_name == "csv":
+        table.writeheader()
+    count = 0
+    async with transaction() as connection:
+        sight = await access.see_users(connection, viewer)
+        arguments: list[object] = []
+        condition = sight.filter("a.user_id", arguments, team_column="a.team_id")
+        # Served by activities_team_idx.
+        statement = f"""
+            SELECT a.*, u.email, b.body, k.version,
+                CASE WHEN a.amount <> 0 AND a.currency <> t.currency THEN a.team_amount / a.amount END AS exchange_rate
+            FROM activities a JOIN users u ON u.id = a.user_id JOIN teams t ON t.id = a.team_id
+            JOIN activity_keys k ON k.id = a.id
+            LEFT JOIN email_bodies b ON a.body_stored AND b.team_id = a.team_id AND b.id = a.id
+            WHERE {condition} ORDER BY a.occurred_at, a.id
+            """
+        async for row in connection.cursor(statement, *arguments, prefetch=CURSOR_ROWS):
+            record = _record(row, viewer)
+            count += 1
+            if format_name == "csv":
+                table.writerow({key: _cell(value) for key, value in record.items()})
+            else:
+                buffer.write(orjson.dumps(record).decode() + "\n")
+            if buffer.tell() > WRITE_CHARACTERS:
+                write(buffer.getvalue())
+                buffer.seek(0)
+                buffer.truncate()
+    write(buffer.getvalue())
+    return count
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -1,0 +1,10 @@
+"""`python -m workers` runs a worker from the environment."""
+
+import asyncio
+
+from domain.settings import load_settings
+from workers.main import configure_log, work
+
+settings = load_settings()
+configure_log(settings)
+asyncio.run(work(settings))

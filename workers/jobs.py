@@ -1,0 +1,112 @@
+"""Carrying jobs out: claim, hold on to the lease, run, and say how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from domain import imports, jobs, rollups
+from domain.database import acquire, in_transaction
+from domain.errors import DomainError, Invalid, Unavailable
+from domain.jobs import ClaimedJob, LeaseLost
+
+log = structlog.get_logger(__name__)
+
+Changed = Callable[[], None]
+Handler = Callable[[ClaimedJob, Changed], Awaitable[None]]
+
+
+async def _import_upload(job: ClaimedJob, changed: Changed) -> None:
+    await imports.run_upload(job, lambda _processed: changed())
+
+
+async def _import_file(_job: ClaimedJob, _changed: Changed) -> None:
+    raise Invalid("The command that read the file has ended: run it again, nothing is taken in twice.")
+
+
+async def _rebuild_rollups(job: ClaimedJob, _changed: Changed) -> None:
+    async def work(connection: object) -> None:
+        await rollups.rebuild(connection, job.team_id, timezone=job.arguments.get("timezone"))  # type: ignore[arg-type]
+        await jobs.finish_job(connection, job)  # type: ignore[arg-type]
+
+    await in_transaction(work)
+
+
+HANDLERS: Mapping[str, Handler] = {
+    imports.UPLOAD_KIND: _import_upload,
+    imports.FILE_KIND: _import_file,
+    "rebuild_rollups": _rebuild_rollups,
+}
+
+
+async def run_claimed(job: ClaimedJob, changed: Changed) -> None:
+    """Carry a claimed job out to one of its ends; each has its own line in the log.
+
+    A cancelled run (the worker was told to stop) gives the job back.
+    """
+    bound = log.bind(job=str(job.id), team=str(job.team_id), kind=job.kind, attempt=job.attempt)
+    bound.info("job.started")
+    work = asyncio.ensure_future(_handle(job, changed))
+    heart = asyncio.ensure_future(_renew(job))
+    try:
+        done, _ = await asyncio.wait({work, heart}, return_when=asyncio.FIRST_COMPLETED)
+        if heart in done and work not in done:
+            work.cancel()
+            await asyncio.wait({work})
+            heart.result()
+        work.result()
+        bound.info("job.succeeded")
+    except LeaseLost:
+        bound.info("job.lease_lost")
+    except asyncio.CancelledError:
+        work.cancel()
+        await asyncio.wait({work})
+        await _give_back(job)
+        bound.info("job.given_back")
+        raise
+    except DomainError as error:
+        await _fail(job, error.message, again=isinstance(error, Unavailable))
+        bound.warning("job.refused", reason=error.message)
+    except Exception as error:
+        await _fail(job, f"{type(error).__name__}: {error}", again=True)
+        bound.exception("job.failed")
+    finally:
+        heart.cancel()
+        await asyncio.wait({heart})
+        changed()
+
+
+async def _handle(job: ClaimedJob, changed: Changed) -> None:
+    handler = HANDLERS.get(job.kind)
+    if handler is None:
+        raise Invalid(f"Nobody carries out jobs of the kind {job.kind!r}.")
+    changed()
+    await handler(job, changed)
+
+
+async def _renew(job: ClaimedJob) -> None:
+    while True:
+        await asyncio.sleep(jobs.RENEW_SECONDS)
+        async with acquire() as connection:
+            await jobs.renew_lease(connection, job)
+
+
+async def _give_back(job: ClaimedJob) -> None:
+    try:
+        async with acquire() as connection:
+            await jobs.release_job(connection, job)
+    except LeaseLost:
+        log.info("job.gone_already", job=str(job.id))
+
+
+async def _fail(job: ClaimedJob, reason: str, *, again: bool) -> None:
+    last = job.attempt >= jobs.ATTEMPTS_LIMIT
+    wait = jobs.retry_wait(job.attempt, random.random()) if again and not last else None
+    try:
+        async with acquire() as connection:
+            await jobs.fail_job(connection, job, reason, retry_in=wait)
+    except LeaseLost:
+        log.info("job.gone_already", job=str(job.id))

@@ -1,0 +1,165 @@
+"""A worker process: arq brings hints, a sweeper finds what no hint brought, PostgreSQL says who does what."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+import structlog
+from arq import Worker, func
+from arq.connections import ArqRedis, RedisSettings, create_pool
+from redis.exceptions import RedisError
+
+from domain import database, jobs
+from domain.jobs import hint_channel
+from domain.settings import Settings
+from workers import constants
+from workers.jobs import run_claimed
+
+log = structlog.get_logger(__name__)
+
+
+class JobWorker:
+    """Claims jobs and carries them out, a few at a time, until it is told to stop.
+
+    Args:
+        redis_url: Where hints come from; the work goes on without it.
+        holder: The name in the leases.
+    """
+
+    def __init__(self, redis_url: str, holder: str | None = None) -> None:
+        self.redis_settings = RedisSettings.from_dsn(redis_url)
+        self.redis_settings.conn_retries = 0
+        self.holder = holder or f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._running: set[asyncio.Task[None]] = set()
+        self._hints: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        self._redis: ArqRedis | None = None
+
+    def stop(self) -> None:
+        """Claim nothing more; give back what is running."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Work until stop()."""
+        log.info("worker.started", holder=self.holder)
+        listening = asyncio.ensure_future(self._listen())
+        try:
+            while not self._stopping.is_set():
+                await self._claim_while_free()
+                await _first({self._stopping.wait()}, constants.SWEEP_SECONDS)
+        finally:
+            listening.cancel()
+            for task in self._running:
+                task.cancel()
+            await asyncio.wait({listening, *self._running}, timeout=constants.STOP_SECONDS)
+            if self._hints:
+                await asyncio.wait(self._hints, timeout=1.0)
+            log.info("worker.stopped", holder=self.holder)
+
+    async def _claim_while_free(self, job_id: UUID | None = None) -> None:
+        while len(self._running) < constants.JOBS_AT_ONCE and not self._stopping.is_set():
+            try:
+                async with database.acquire() as connection:
+                    claimed = await jobs.claim_job(connection, self.holder, job_id=job_id)
+            except (OSError, *database.CONNECTION_ERRORS) as error:
+                log.warning("worker.database_unreachable", error=repr(error))
+                return
+            if claimed is None:
+                return
+            task = asyncio.ensure_future(run_claimed(claimed, partial(self._changed, claimed.id)))
+            self._running.add(task)
+            task.add_done_callback(self._ended)
+            if job_id is not None:
+                return
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # The lease will lapse and the sweeper will find the job again.
+            log.error("worker.job_left", error=repr(error))
+
+    def _changed(self, job_id: UUID) -> None:
+        """Hint at a change; a subscriber looks at the row now and then anyway."""
+        task = asyncio.ensure_future(self._publish(job_id))
+        self._hints.add(task)
+        task.add_done_callback(self._hints.discard)
+
+    async def _publish(self, job_id: UUID) -> None:
+        if self._redis is not None:
+            try:
+                await self._redis.publish(hint_channel(job_id), b"changed")
+            except (RedisError, OSError) as error:
+                log.warning("worker.hint_lost", job=str(job_id), error=repr(error))
+
+    async def _listen(self) -> None:
+        """Let arq bring hints; when Redis is away, try again, while the sweeper goes on."""
+        failures = 0
+        while True:
+            try:
+                self._redis = await create_pool(self.redis_settings)
+                failures = 0
+                worker = Worker(
+                    functions=[func(self._on_hint, name=jobs.RUN_FUNCTION, keep_result=0, max_tries=1)],
+                    queue_name=jobs.QUEUE_NAME,
+                    redis_pool=self._redis,
+                    handle_signals=False,
+                    poll_delay=0.2,
+                    max_jobs=constants.JOBS_AT_ONCE,
+                )
+                await worker.async_run()
+            except (RedisError, OSError, asyncio.TimeoutError) as error:
+                wait = constants.RECONNECT_SECONDS[min(failures, len(constants.RECONNECT_SECONDS) - 1)]
+                failures += 1
+                log.warning("worker.redis_unreachable", error=repr(error), again_in_seconds=wait)
+                await asyncio.sleep(wait)
+
+    async def _on_hint(self, _context: dict[Any, Any], job_id: str) -> None:
+        await self._claim_while_free(UUID(job_id))
+
+
+async def _first(waits: set[Any], seconds: float) -> None:
+    tasks = {asyncio.ensure_future(one) for one in waits}
+    await asyncio.wait(tasks, timeout=seconds)
+    for task in tasks:
+        task.cancel()
+
+
+def configure_log(settings: Settings) -> None:
+    """Structured lines on standard output."""
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+    )
+
+
+async def work(settings: Settings, started: Callable[[JobWorker], None] = lambda _worker: None) -> None:
+    """Connect, and work until SIGTERM or SIGINT.
+
+    Raises:
+        Invalid: an address is missing.
+    """
+    await database.connect(settings.require_database_url(), pool_size=settings.database_pool_size)
+    try:
+        worker = JobWorker(settings.require_redis_url())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, worker.stop)
+        started(worker)
+        await worker.run()
+    finally:
+        await database.disconnect()
