@@ -11,7 +11,8 @@ from uuid import UUID
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from domain.imports import ImportOptions, take_file_in as take_entries_of_file_in
+from domain.imports import ImportOptions
+from domain.imports import take_file_in as take_entries_of_file_in
 from domain.mapping import load_mapping
 from domain.models import Import
 from domain.uploads import GZIP_MAGIC, PIECE_BYTES, Entry, csv_rows, gunzip, read_entries
@@ -29,8 +30,7 @@ def read_file(file: Path, format_name: str, mapping: Path | None) -> Iterable[En
         compressed = opened.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     if mapping is None:
         return read_entries(_pieces(file), format_name, compressed=compressed)
-    plain = gunzip(_pieces(file)) if compressed else _pieces(file)
-    return load_mapping(mapping).entries(csv_rows(plain))
+    return load_mapping(mapping).entries(lambda: csv_rows(gunzip(_pieces(file)) if compressed else _pieces(file)))
 
 
 async def take_file_in(
