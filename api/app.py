@@ -20,6 +20,7 @@ from api.imports import import_routes
 from api.oidc import OidcIssuer
 from api.sessions import session_routes
 from domain import database
+from domain.logs import configure_log
 from domain.settings import Settings, load_settings
 
 log = structlog.get_logger(__name__)
@@ -94,4 +95,6 @@ def create_app(settings: Settings) -> Starlette:
 
 def app_from_environment() -> Starlette:
     """For `uvicorn api.app:app_from_environment --factory`."""
-    return create_app(load_settings())
+    settings = load_settings()
+    configure_log(settings)
+    return create_app(settings)

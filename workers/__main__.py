@@ -2,8 +2,9 @@
 
 import asyncio
 
+from domain.logs import configure_log
 from domain.settings import load_settings
-from workers.main import configure_log, work
+from workers.main import work
 
 settings = load_settings()
 configure_log(settings)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import socket
@@ -130,21 +129,6 @@ async def _first(waits: set[Any], seconds: float) -> None:
     await asyncio.wait(tasks, timeout=seconds)
     for task in tasks:
         task.cancel()
-
-
-def configure_log(settings: Settings) -> None:
-    """Structured lines on standard output."""
-    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-    )
 
 
 async def work(settings: Settings, started: Callable[[JobWorker], None] = lambda _worker: None) -> None:

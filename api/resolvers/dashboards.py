@@ -201,8 +201,13 @@ def _foreseen(info: strawberry.Info[Context], question: TeamQuestion) -> Ranking
     for selection in _below(info.selected_fields[0].selections):
         if selection.name == "reps":
             given = selection.arguments
+            first = given.get("first")
+            # Numbers of the document's own come as text, those of variables as numbers.
             return question.request(
-                given.get("first"), given.get("after"), given.get("sortBy"), given.get("descending", True)
+                None if first is None else int(first),
+                given.get("after"),
+                given.get("sortBy"),
+                given.get("descending", True) is not False,
             )
     return question.request(0, None, None, True)
 

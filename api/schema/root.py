@@ -197,7 +197,14 @@ class Subscription:
             yield job
 
 
-schema = strawberry.Schema(
+class SidelineSchema(strawberry.Schema):
+    """The schema; its errors are logged by api/errors.py alone, which knows the expected ones."""
+
+    def process_errors(self, errors: Any, execution_context: Any = None) -> None:
+        """Nothing: see api/errors.py."""
+
+
+schema = SidelineSchema(
     query=Query,
     mutation=Mutation,
     subscription=Subscription,
