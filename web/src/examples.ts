@@ -1,0 +1,20 @@
+import activities from './examples/activities.graphql?raw';
+import importing from './examples/import.graphql?raw';
+import importVariables from './examples/import.variables.json?raw';
+import individual from './examples/individual.graphql?raw';
+import job from './examples/job.graphql?raw';
+import jobVariables from './examples/job.variables.json?raw';
+import reps from './examples/reps.graphql?raw';
+import team from './examples/team.graphql?raw';
+import viewer from './examples/viewer.graphql?raw';
+
+/** One tab for each way to look at a team; the first one is shown. */
+export const EXAMPLES: { query: string; variables?: string }[] = [
+  { query: team },
+  { query: individual },
+  { query: reps },
+  { query: activities },
+  { query: viewer },
+  { query: importing, variables: importVariables },
+  { query: job, variables: jobVariables },
+];
