@@ -1,14 +1,13 @@
 import { explorerPlugin } from '@graphiql/plugin-explorer';
 import { createGraphiQLFetcher } from '@graphiql/toolkit';
-import { GraphiQL, HISTORY_PLUGIN } from 'graphiql';
-import { DOC_EXPLORER_PLUGIN } from '@graphiql/plugin-doc-explorer';
+import { GraphiQL } from 'graphiql';
 import { createClient } from 'graphql-ws';
 import { useEffect, useMemo, useState, type FormEvent } from 'react';
 import { EXAMPLES } from './examples';
 import { CSRF_HEADER, currentSession, signIn, signOut, type Session } from './session';
 
 const explorer = explorerPlugin({ showAttribution: false });
-const plugins = [explorer, DOC_EXPLORER_PLUGIN, HISTORY_PLUGIN];
+const plugins = [explorer];
 
 function socketAddress(): string {
   const scheme = window.location.protocol === 'https:' ? 'wss:' : 'ws:';
@@ -121,7 +120,6 @@ function Workbench({ session }: { session: Session }) {
       fetcher={fetcher}
       plugins={plugins}
       visiblePlugin={explorer}
-      referencePlugin={DOC_EXPLORER_PLUGIN}
       defaultTabs={EXAMPLES}
       isHeadersEditorEnabled={false}
       defaultEditorToolsVisibility="variables"
