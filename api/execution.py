@@ -1,10 +1,10 @@
 """Execution of GraphQL, with a short way for rows of metrics.
 
-A dashboard is some thousand small cells: a team of 500 reps shows 70 rows of 33 metrics of five fields each. graphql-core
-spends microseconds on every field of every cell. The selection below a list of MetricValue is the same for every row,
-so it is planned once for a request and then applied to each MetricRow at once. What the plan does not know (a field
-that was added to the schema, an incremental directive) goes the ordinary way; a test holds the two ways to the same
-answer.
+A dashboard is some thousand small cells: a team of 500 reps shows 70 rows of 33 metrics of five fields each, and
+graphql-core spends microseconds on every field of every cell. The selection below a list of MetricValue is the same for
+every row, so it is planned once for a request and then applied to each MetricRow at once. What the plan does not know
+(a field that was added to the schema, an incremental directive) goes the ordinary way; a test holds the two ways to the
+same answer.
 """
 
 from __future__ import annotations

@@ -30,6 +30,6 @@ class OneErrorPlace(SchemaExtension):
         yield
         result = self.execution_context.result
         errors = getattr(result, "errors", None)
-        if errors:
+        if result is not None and errors:
             request_id = self.execution_context.context.request_id
             result.errors = [to_graphql_error(error, request_id) for error in errors]

@@ -126,7 +126,11 @@ class GraphQLEndpoint(GraphQL[Any, Any]):
         status = sub_response.status_code or 200
         media_type = sub_response.media_type or "application/json"
         failed = isinstance(response_data, dict) and response_data.get("errors") and response_data.get("data") is None
-        if failed and media_type == GRAPHQL_MEDIA_TYPE and all("path" not in error for error in response_data["errors"]):
+        if (
+            failed
+            and media_type == GRAPHQL_MEDIA_TYPE
+            and all("path" not in error for error in response_data["errors"])
+        ):
             status = 400
         response = Response(orjson.dumps(response_data), status_code=status, media_type=media_type)
         response.headers.raw.extend(sub_response.headers.raw)

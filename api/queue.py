@@ -19,6 +19,8 @@ HINT_EXPIRES_SECONDS = 60
 async def hint_job(queue: ArqRedis, job_id: UUID) -> None:
     """Tell the workers of a job that is in PostgreSQL already."""
     try:
-        await queue.enqueue_job(jobs.RUN_FUNCTION, str(job_id), _queue_name=jobs.QUEUE_NAME, _expires=HINT_EXPIRES_SECONDS)
+        await queue.enqueue_job(
+            jobs.RUN_FUNCTION, str(job_id), _queue_name=jobs.QUEUE_NAME, _expires=HINT_EXPIRES_SECONDS
+        )
     except (RedisError, OSError) as error:
         log.warning("queue.hint_lost", job=str(job_id), error=repr(error))

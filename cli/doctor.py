@@ -132,7 +132,7 @@ async def _database(url: str) -> Finding:
         return Finding("PostgreSQL", False, f"{type(error).__name__}: {error}", mend)
     try:
         version = int(await connection.fetchval("SHOW server_version_num"))
-        if version < 180000:  # noqa: PLR2004
+        if version < 180000:
             return Finding("PostgreSQL", False, f"is version {version // 10000}", "Sideline needs PostgreSQL 18.")
         now = await connection.fetchval("SELECT clock_timestamp()")
         skew = abs((datetime.now(UTC) - now).total_seconds())

@@ -30,7 +30,11 @@ async def table_differences(url: str) -> list[str]:
     await Tortoise.init(config=config, init_connections=False)
     assert Tortoise.apps is not None
     models = {
-        model._meta.db_table: {field.source_field or name for name, field in model._meta.fields_map.items() if name in model._meta.fields_db_projection}
+        model._meta.db_table: {
+            field.source_field or name
+            for name, field in model._meta.fields_map.items()
+            if name in model._meta.fields_db_projection
+        }
         for model in Tortoise.apps["sideline"].values()
     }
     connection = await asyncpg.connect(url)

@@ -1,4 +1,4 @@
-"""The installation that a command works on: the configured servers, the running one's, or the embedded ones for a while."""
+"""The installation that a command works on: configured servers, the running one's, or embedded ones for a while."""
 
 from __future__ import annotations
 

@@ -145,7 +145,9 @@ def import_command(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="NDJSON or CSV; gzip is seen by itself.")],
     source: Annotated[str, typer.Option(help="The system that the records come from.")] = "file",
     format: Annotated[Format | None, typer.Option(help="By default by the file's name.")] = None,
-    mapping: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="A mapping file for other CSV.")] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="A mapping file for other CSV.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option(help="Say what would happen, and change nothing.")] = False,
     team: TeamOption = None,
 ) -> None:
@@ -155,7 +157,9 @@ def import_command(
     chosen = format.value if format else "csv" if ".csv" in file.suffixes else "ndjson"
 
     async def work() -> Any:
-        return await take_file_in(await _team(team), source, file, chosen, mapping=mapping, dry_run=dry_run, console=messages)
+        return await take_file_in(
+            await _team(team), source, file, chosen, mapping=mapping, dry_run=dry_run, console=messages
+        )
 
     outcome = _with_database(work)
     print(f"accepted {outcome.accepted}, unchanged {outcome.unchanged}, rejected {outcome.rejected}")
@@ -244,8 +248,12 @@ def token_list(email: Annotated[str, typer.Argument(help="Whose tokens.")], team
         table.add_column(title)
     now = datetime.now(UTC)
     for token in _with_database(work):
-        state = "revoked" if token.revoked_at else "expired" if token.expires_at and token.expires_at <= now else "alive"
-        times = [f"{at:%Y-%m-%d %H:%M}" if at else "" for at in (token.created_at, token.expires_at, token.last_used_at)]
+        state = (
+            "revoked" if token.revoked_at else "expired" if token.expires_at and token.expires_at <= now else "alive"
+        )
+        times = [
+            f"{at:%Y-%m-%d %H:%M}" if at else "" for at in (token.created_at, token.expires_at, token.last_used_at)
+        ]
         table.add_row(str(token.id), token.name, " ".join(token.scopes), *times, state)
     Console(width=160).print(table)
 

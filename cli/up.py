@@ -21,7 +21,7 @@ from typing import IO
 
 import httpx
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from cli.embedded.postgres import EmbeddedPostgres
@@ -149,13 +149,19 @@ class Supervisor:
 
     def _start(self) -> None:
         began = time.monotonic()
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+        )
         with Progress(*columns, console=self.console) as progress:
 
-            def step(text: str, total: int = 1) -> int:
+            def step(text: str, total: int = 1) -> TaskID:
                 if not self.console.is_terminal:
                     self._say(f"· {text}")
-                return int(progress.add_task(text, total=total))
+                return progress.add_task(text, total=total)
 
             task = step("PostgreSQL")
             database_url = self.postgres.start() if self.postgres else self.settings.require_database_url()
@@ -237,7 +243,7 @@ class Supervisor:
                 if child.process is None or child.process.poll() is not None:
                     raise ServiceError(f"The {child.name} ended at its start. {tail(child.log)}")
             try:
-                if httpx.get(f"{url}/readyz", timeout=2.0).status_code == 200:  # noqa: PLR2004
+                if httpx.get(f"{url}/readyz", timeout=2.0).status_code == 200:
                     return
             except httpx.TransportError:
                 pass  # It does not listen yet; the deadline decides.
@@ -276,7 +282,9 @@ class Supervisor:
             if now - child.started_at > STEADY_SECONDS:
                 child.deaths = 0
             wait = RESTART_SECONDS[min(child.deaths, len(RESTART_SECONDS) - 1)]
-            self._say(f"The {child.name} ended with code {child.process.returncode}; again in {wait} s. {tail(child.log)}")
+            self._say(
+                f"The {child.name} ended with code {child.process.returncode}; again in {wait} s. {tail(child.log)}"
+            )
             child.deaths += 1
             child.process = None
             child.again_at = now + wait

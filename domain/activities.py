@@ -97,7 +97,7 @@ async def count_activities(connection: Connection, sight: Sight, wanted: Activit
 
 
 async def activities_by_id(connection: Connection, sight: Sight, ids: Sequence[UUID]) -> list[Activity | None]:
-    """Activities by their ids, None for each that is not in sight. Served by activity_keys_id_key, then by partition."""
+    """Activities by their ids, None for each that is not in sight. Served by activity_keys_id_key."""
     arguments: list[object] = [list(ids)]
     condition = sight.filter("a.user_id", arguments, team_column="a.team_id")
     rows = await connection.fetch(

@@ -361,9 +361,7 @@ async def trends(
     for row in rows:
         found.setdefault(row[0], {})[row[1]] = _sums_of(row)
     steps = list(intervals(days, interval, calendar))
-    return {
-        key: tuple(TrendStep(step, sums.get(step.first, NO_SUMS)) for step in steps) for key, sums in found.items()
-    }
+    return {key: tuple(TrendStep(step, sums.get(step.first, NO_SUMS)) for step in steps) for key, sums in found.items()}
 
 
 def empty_trend(days: Days, interval: TrendInterval, calendar: Calendar) -> tuple[TrendStep, ...]:

@@ -1,7 +1,7 @@
-"""Taking files in: batch by batch, each with its counts, its refused records and the job's cursor in one transaction.
+"""Taking files in: batch by batch, each with its counts, refused records and the job's cursor in one transaction.
 
-A kill at any point leaves whole batches behind; the next holder of the job skips what is committed and goes on. The next
-batch is read and decoded in a thread while the database works on this one.
+A kill at any point leaves whole batches behind; the next holder of the job skips what is committed and goes on. The
+next batch is read and decoded in a thread while the database works on this one.
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ async def _create_job(
         requested_by_id=user_id,
         total=total,
     )
-    await connection.execute("UPDATE imports SET job_id = $3 WHERE team_id = $1 AND id = $2", team_id, import_id, job_id)
+    await connection.execute(
+        "UPDATE imports SET job_id = $3 WHERE team_id = $1 AND id = $2", team_id, import_id, job_id
+    )
     return job_id
 
 
@@ -162,7 +164,7 @@ async def _store_chunks(team_id: UUID, import_id: UUID, pieces: AsyncIterator[by
     return lines + (last != b"\n")
 
 
-async def run_upload(job: ClaimedJob, on_progress: Callable[[], Any] | None = None) -> None:
+async def run_upload(job: ClaimedJob, on_progress: Callable[[int], Any] | None = None) -> None:
     """Take an upload in; a job's handler.
 
     Raises:
@@ -256,7 +258,7 @@ async def take_file_in(
 
 
 async def take_entries_in(
-    job: ClaimedJob, row: Import, entries: Iterator[Entry], on_progress: Callable[..., Any] | None = None
+    job: ClaimedJob, row: Import, entries: Iterator[Entry], on_progress: Callable[[int], Any] | None = None
 ) -> None:
     """Take the records of a file in from where the job's cursor stands.
 

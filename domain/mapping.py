@@ -199,7 +199,7 @@ class ActivityMapping:
 
 def _read_date(text: str, form: str) -> date | None:
     try:
-        return datetime.strptime(text, form).date()  # noqa: DTZ007
+        return datetime.strptime(text, form).date()
     except ValueError:
         return None
 

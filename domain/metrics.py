@@ -183,7 +183,12 @@ _U, _F, _D = MetricUnit, Feed, Direction
 _DEFINITIONS: tuple[MetricDefinition, ...] = (
     MetricDefinition("EMAILS_SENT", "Emails sent", _U.COUNT, _F.EMAIL, "emails_sent", "Emails sent."),
     MetricDefinition(
-        "EMAILS_DELIVERED", "Emails delivered", _U.COUNT, _F.EMAIL, "emails_delivered", "Emails sent that did not bounce."
+        "EMAILS_DELIVERED",
+        "Emails delivered",
+        _U.COUNT,
+        _F.EMAIL,
+        "emails_delivered",
+        "Emails sent that did not bounce.",
     ),
     MetricDefinition(
         "EMAILS_REPLIED",
@@ -357,11 +362,14 @@ _DEFINITIONS: tuple[MetricDefinition, ...] = (
         "Steps of cadences that were not done in time.",
         direction=_D.LOWER,
     ),
+    MetricDefinition("PEOPLE_ADDED", "People added", _U.COUNT, _F.CADENCE, "people_added", "People added to cadences."),
     MetricDefinition(
-        "PEOPLE_ADDED", "People added", _U.COUNT, _F.CADENCE, "people_added", "People added to cadences."
-    ),
-    MetricDefinition(
-        "TASKS_COMPLETED", "Tasks completed", _U.COUNT, _F.CADENCE, "tasks_completed", "Tasks done, on the day of doing."
+        "TASKS_COMPLETED",
+        "Tasks completed",
+        _U.COUNT,
+        _F.CADENCE,
+        "tasks_completed",
+        "Tasks done, on the day of doing.",
     ),
     MetricDefinition(
         "OPPORTUNITIES_CREATED",
@@ -380,7 +388,12 @@ _DEFINITIONS: tuple[MetricDefinition, ...] = (
         "Amount of the opportunities that entered the pipeline, in the team's currency at the day's rate.",
     ),
     MetricDefinition(
-        "CLOSED_WON_COUNT", "Deals won", _U.COUNT, _F.CRM, "closed_won_count", "Opportunities won, on the day of closing."
+        "CLOSED_WON_COUNT",
+        "Deals won",
+        _U.COUNT,
+        _F.CRM,
+        "closed_won_count",
+        "Opportunities won, on the day of closing.",
     ),
     MetricDefinition(
         "CLOSED_WON_AMOUNT",
@@ -483,7 +496,8 @@ _NEXT_STEP: dict[Feed, str] = {
     Feed.EMAIL: "No emails have come in yet: connect your engagement platform, or import records of the kind email.",
     Feed.CALLS: "No calls have come in yet: connect your dialer, or import records of the kind call.",
     Feed.CALENDAR: "No meetings have come in yet: connect a calendar, or import records of the kind meeting.",
-    Feed.CONVERSATIONS: "No recordings have come in yet: connect your recorder, or import records of the kind conversation.",
+    Feed.CONVERSATIONS: "No recordings have come in yet: connect your recorder, or import records of the kind "
+    "conversation.",
     Feed.CADENCE: "No cadence steps have come in yet: connect your engagement platform, or import records of the kinds "
     "cadence_step and task.",
     Feed.CRM: "No opportunities have come in yet: connect your CRM, or import records of the kind opportunity.",

@@ -37,14 +37,18 @@ class Page(Generic[Node]):
     has_previous: bool
 
 
-def page_request(first: int | None, after: str | None, last: int | None = None, before: str | None = None) -> PageRequest:
+def page_request(
+    first: int | None, after: str | None, last: int | None = None, before: str | None = None
+) -> PageRequest:
     """Check Relay's four arguments.
 
     Raises:
         Invalid: they contradict each other or ask for too much.
     """
     if (first is not None or after is not None) and (last is not None or before is not None):
-        raise Invalid("Page forwards with first and after, or backwards with last and before, not both.", path=("first",))
+        raise Invalid(
+            "Page forwards with first and after, or backwards with last and before, not both.", path=("first",)
+        )
     if last is None and before is not None:
         raise Invalid("last: say how many to take before the cursor.", path=("last",))
     backward = last is not None
@@ -70,9 +74,7 @@ def decode_cursor(list_name: str, cursor: str, types: Sequence[type]) -> list[An
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         values = msgspec.json.decode(raw, type=list[Any])
         if len(values) == len(types) + 1 and values[0] == list_name:
-            return [
-                msgspec.convert(value, kind, strict=False) for value, kind in zip(values[1:], types, strict=True)
-            ]
+            return [msgspec.convert(value, kind, strict=False) for value, kind in zip(values[1:], types, strict=True)]
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         pass  # Answered below: whatever is wrong with it, it is no cursor of this list.
     raise Invalid("This cursor is not one of this list; begin without a cursor.", path=("after",))

@@ -41,7 +41,7 @@ def peer_statistics(key: str, mine: Number | None, peers: Sequence[Sums]) -> Pee
     average = compute(key, total if peers else NO_SUMS)
     if average is not None and not metric.is_quotient:
         average = _round(Decimal(average) / len(peers))
-    median = _round(Decimal(statistics.median(values))) if values else None
+    median = _round(statistics.median(map(Decimal, values))) if values else None
     percentile = None
     if mine is not None and values and metric.direction is not Direction.BAND:
         lower = metric.direction is Direction.LOWER

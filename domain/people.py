@@ -223,7 +223,8 @@ async def demo_people(connection: Connection) -> list[DemoPerson]:
     rows = await connection.fetch(
         """
         SELECT u.email, u.name, r.name AS role, t.name AS team
-        FROM users u JOIN teams t ON t.id = u.team_id AND t.demo JOIN roles r ON r.team_id = u.team_id AND r.id = u.role_id
+        FROM users u JOIN teams t ON t.id = u.team_id AND t.demo
+        JOIN roles r ON r.team_id = u.team_id AND r.id = u.role_id
         WHERE lower(u.email) = ANY ($1::text[]) AND u.active ORDER BY array_position($1::text[], lower(u.email))
         """,
         list(DEMO_EMAILS),
@@ -236,7 +237,8 @@ async def demo_identity(connection: Connection, email: str) -> Identity | None:
     if email.lower() not in DEMO_EMAILS:
         return None
     row = await connection.fetchrow(
-        "SELECT u.team_id, u.id FROM users u JOIN teams t ON t.id = u.team_id AND t.demo WHERE lower(u.email) = lower($1)",
+        "SELECT u.team_id, u.id FROM users u JOIN teams t ON t.id = u.team_id AND t.demo "
+        "WHERE lower(u.email) = lower($1)",
         email,
     )
     return None if row is None else await identify_user(connection, row["team_id"], row["id"])

@@ -123,13 +123,7 @@ class TombstoneRecord(Struct, rename="camel", kw_only=True):
 
 
 AnyRecord = (
-    EmailRecord
-    | CallRecord
-    | MeetingRecord
-    | ConversationRecord
-    | CadenceStepRecord
-    | OpportunityRecord
-    | TaskRecord
+    EmailRecord | CallRecord | MeetingRecord | ConversationRecord | CadenceStepRecord | OpportunityRecord | TaskRecord
 )
 
 KIND_OF_RECORD: dict[type[Record], ActivityKind] = {
@@ -180,7 +174,8 @@ def decode_json(line: bytes | str) -> AnyRecord | TombstoneRecord:
         RecordRefused: it is no JSON, or no record.
     """
     try:
-        return _JSON.decode(line)
+        decoded: AnyRecord = _JSON.decode(line)
+        return decoded
     except msgspec.MsgspecError as error:
         if "deleted" in (line if isinstance(line, str) else line.decode("utf-8", "replace")):
             try:
@@ -207,7 +202,8 @@ def decode_mapping(values: Mapping[str, Any], *, strings: bool = False) -> AnyRe
     try:
         if str(values.get("deleted", "")).lower() in {"true", "1"}:
             return msgspec.convert(dict(values), TombstoneRecord, strict=not strings)
-        return msgspec.convert(dict(values), AnyRecord, strict=not strings)  # type: ignore[arg-type]
+        converted: AnyRecord = msgspec.convert(dict(values), AnyRecord, strict=not strings)  # type: ignore[arg-type]
+        return converted
     except msgspec.MsgspecError as error:
         raise _refusal(error) from error
 
@@ -311,7 +307,18 @@ def stage(record: AnyRecord | TombstoneRecord, position: int, importing: Importi
     if version is None:
         version = microseconds(record.updated_at) if record.updated_at else importing.now_version
     if isinstance(record, TombstoneRecord):
-        head = (position, new_id(), None, None, None, record.external_id, version, _TOMBSTONE_HASH, True, None)
+        head: StagedRow = (
+            position,
+            new_id(),
+            None,
+            None,
+            None,
+            record.external_id,
+            version,
+            _TOMBSTONE_HASH,
+            True,
+            None,
+        )
         return head + (None,) * len(CONTENT_COLUMNS)
     user_id = importing.users.get(record.user.lower()) or importing.users.get(record.user)
     if user_id is None:

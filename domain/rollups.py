@@ -71,7 +71,9 @@ GROUP BY user_id, month ORDER BY user_id, month
 ON CONFLICT (team_id, user_id, month) DO UPDATE SET {_ADD}
 """
 
-CREATE_BATCH_DAYS = "CREATE TEMP TABLE IF NOT EXISTS batch_days (user_id uuid, day date, {columns}) ON COMMIT DELETE ROWS"
+CREATE_BATCH_DAYS = (
+    "CREATE TEMP TABLE IF NOT EXISTS batch_days (user_id uuid, day date, {columns}) ON COMMIT DELETE ROWS"
+)
 CREATE_BATCH_DAYS = CREATE_BATCH_DAYS.format(
     columns=", ".join(f"{base.name} {'numeric(24,4)' if base.money else 'bigint'}" for base in BASE_SUMS)
 )
@@ -89,9 +91,7 @@ assert {base.kind for base in BASE_SUMS} == set(ActivityKind)
 async def add(connection: Connection, team_id: UUID, timezone: str, delta: str) -> None:
     """Add the base sums of a relation of signed activities to the rollups, in the caller's transaction."""
     await connection.execute(CREATE_BATCH_DAYS)
-    await connection.execute(
-        f"INSERT INTO batch_days (user_id, day, {_COLUMNS}) {day_sums_sql(delta, '$1')}", timezone
-    )
+    await connection.execute(f"INSERT INTO batch_days (user_id, day, {_COLUMNS}) {day_sums_sql(delta, '$1')}", timezone)
     await connection.execute(ADD_DAYS, team_id)
     await connection.execute(ADD_MONTHS, team_id)
 

@@ -32,7 +32,9 @@ class Settings(BaseSettings):
     oidc_issuer: str | None = Field(default=None, description="Issuer whose JWTs are accepted as bearer tokens.")
     oidc_audience: str | None = Field(default=None, description="The `aud` that such a JWT must hold.")
     oidc_algorithm: Literal["RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "EdDSA"] = "RS256"
-    oidc_jwks_url: str | None = Field(default=None, description="Where the issuer's keys are; found by discovery if unset.")
+    oidc_jwks_url: str | None = Field(
+        default=None, description="Where the issuer's keys are; found by discovery if unset."
+    )
     oidc_team: str | None = Field(default=None, description="Id of the team that the issuer's people belong to.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

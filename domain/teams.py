@@ -27,9 +27,7 @@ async def _insert(connection: Connection, table: str, what: str, columns: dict[s
     places = ", ".join(f"${number}" for number in range(1, len(columns) + 2))
     try:
         async with connection.transaction():
-            await connection.execute(
-                f"INSERT INTO {table} ({names}) VALUES ({places})", row_id, *columns.values()
-            )
+            await connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", row_id, *columns.values())
     except asyncpg.UniqueViolationError as error:
         raise Conflict(f"There is such a {what} already: {error.detail}.") from error
     except asyncpg.ForeignKeyViolationError as error:
@@ -154,6 +152,8 @@ async def find_team(connection: Connection, name: str | None) -> UUID:
     if not rows:
         raise NotFound(f"There is no team {name!r}." if name else "There is no team yet.")
     if len(rows) > 1:
-        raise Invalid(f"There are {len(rows)} teams ({', '.join(row['name'] for row in rows)}): say which.", path=("team",))
+        raise Invalid(
+            f"There are {len(rows)} teams ({', '.join(row['name'] for row in rows)}): say which.", path=("team",)
+        )
     team_id: UUID = rows[0]["id"]
     return team_id

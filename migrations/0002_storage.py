@@ -7,12 +7,12 @@ FIRST_YEAR = 2010
 LAST_YEAR = 2035
 
 COUNT_COLUMNS = (
-    "emails_sent emails_delivered emails_bounced emails_opened emails_replied calls_logged calls_connected "
-    "talk_seconds meetings_booked meetings_rescheduled meetings_held meetings_no_show conversations_recorded "
-    "talk_ratio_weighted talk_ratio_seconds monologue_weighted monologue_seconds questions_weighted "
-    "questions_seconds patience_weighted patience_duration_seconds people_added cadence_steps_completed "
-    "cadence_steps_overdue tasks_completed opportunities_created closed_won_count closed_lost_count "
-    "sales_cycle_days sales_cycle_count"
+    "emails_sent emails_delivered emails_bounced emails_opened emails_replied calls_logged "
+    "calls_connected talk_seconds meetings_booked meetings_rescheduled meetings_held meetings_no_show "
+    "conversations_recorded talk_ratio_weighted talk_ratio_seconds monologue_weighted monologue_seconds "
+    "questions_weighted questions_seconds patience_weighted patience_duration_seconds people_added "
+    "cadence_steps_completed cadence_steps_overdue tasks_completed opportunities_created closed_won_count "
+    "closed_lost_count sales_cycle_days sales_cycle_count"
 ).split()
 MONEY_COLUMNS = ("new_pipeline", "closed_won_amount")
 
@@ -51,12 +51,10 @@ PEOPLE = [
     "ALTER TABLE groups ADD CONSTRAINT groups_parent_fkey"
     " FOREIGN KEY (team_id, parent_id) REFERENCES groups (team_id, id)",
     "ALTER TABLE users ADD CONSTRAINT users_role_fkey FOREIGN KEY (team_id, role_id) REFERENCES roles (team_id, id)",
-    "ALTER TABLE users ADD CONSTRAINT users_group_fkey"
-    " FOREIGN KEY (team_id, group_id) REFERENCES groups (team_id, id)",
+    "ALTER TABLE users ADD CONSTRAINT users_group_fkey FOREIGN KEY (team_id, group_id) REFERENCES groups (team_id, id)",
     "ALTER TABLE users ADD CONSTRAINT users_manager_fkey"
     " FOREIGN KEY (team_id, manager_id) REFERENCES users (team_id, id)",
-    "ALTER TABLE tokens ADD CONSTRAINT tokens_user_fkey"
-    " FOREIGN KEY (team_id, user_id) REFERENCES users (team_id, id)",
+    "ALTER TABLE tokens ADD CONSTRAINT tokens_user_fkey FOREIGN KEY (team_id, user_id) REFERENCES users (team_id, id)",
     "CREATE UNIQUE INDEX roles_admin_key ON roles (team_id) WHERE is_admin",
     """
     CREATE FUNCTION forbid_group_cycle() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -197,11 +195,9 @@ ROLLUPS = [
 
 WORK = [
     # One active goal per (subject, metric, period): a subject is a user, a group, or, with neither, the team.
-    "CREATE UNIQUE INDEX goals_subject_key ON goals"
-    " (team_id, coalesce(user_id, group_id, team_id), metric, period)",
+    "CREATE UNIQUE INDEX goals_subject_key ON goals (team_id, coalesce(user_id, group_id, team_id), metric, period)",
     "ALTER TABLE goals ADD CONSTRAINT goals_user_fkey FOREIGN KEY (team_id, user_id) REFERENCES users (team_id, id)",
-    "ALTER TABLE goals ADD CONSTRAINT goals_group_fkey"
-    " FOREIGN KEY (team_id, group_id) REFERENCES groups (team_id, id)",
+    "ALTER TABLE goals ADD CONSTRAINT goals_group_fkey FOREIGN KEY (team_id, group_id) REFERENCES groups (team_id, id)",
     "ALTER TABLE goal_versions ADD CONSTRAINT goal_versions_goal_fkey"
     " FOREIGN KEY (team_id, goal_id) REFERENCES goals (team_id, id)",
     "ALTER TABLE goal_versions ADD CONSTRAINT goal_versions_set_by_fkey"

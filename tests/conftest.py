@@ -24,7 +24,10 @@ TEMPLATE = "sideline_template"
 _SERVICES = "SIDELINE_TEST_SERVICES"
 
 settings.register_profile(
-    "sideline", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    "sideline",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("sideline")
 

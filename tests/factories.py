@@ -46,13 +46,21 @@ async def make_group(connection: Connection, team_id: UUID, name: str, parent_id
 
 
 async def make_user(
-    connection: Connection, team_id: UUID, role_id: UUID, *, email: str | None = None, name: str | None = None, **columns: Any
+    connection: Connection,
+    team_id: UUID,
+    role_id: UUID,
+    *,
+    email: str | None = None,
+    name: str | None = None,
+    **columns: Any,
 ) -> UUID:
     """A user."""
     row_id = new_id()
     address = email or f"{row_id.hex}@example.test"
     return await _insert(
-        connection, "users", **{"id": row_id, "team_id": team_id, "role_id": role_id, "email": address, "name": name or address, **columns}
+        connection,
+        "users",
+        **{"id": row_id, "team_id": team_id, "role_id": role_id, "email": address, "name": name or address, **columns},
     )
 
 

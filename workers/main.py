@@ -106,7 +106,7 @@ class JobWorker:
                 self._redis = await create_pool(self.redis_settings)
                 failures = 0
                 worker = Worker(
-                    functions=[func(self._on_hint, name=jobs.RUN_FUNCTION, keep_result=0, max_tries=1)],
+                    functions=[func(self._on_hint, name=jobs.RUN_FUNCTION, keep_result=0, max_tries=1)],  # type: ignore[arg-type]
                     queue_name=jobs.QUEUE_NAME,
                     redis_pool=self._redis,
                     handle_signals=False,
@@ -114,7 +114,7 @@ class JobWorker:
                     max_jobs=constants.JOBS_AT_ONCE,
                 )
                 await worker.async_run()
-            except (RedisError, OSError, asyncio.TimeoutError) as error:
+            except (TimeoutError, RedisError, OSError) as error:
                 wait = constants.RECONNECT_SECONDS[min(failures, len(constants.RECONNECT_SECONDS) - 1)]
                 failures += 1
                 log.warning("worker.redis_unreachable", error=repr(error), again_in_seconds=wait)

@@ -16,7 +16,7 @@ from api.ids import decode_id
 from api.schema.metrics import MetricRow, TrendSource
 from domain import access, dashboards, people
 from domain.access import Sight
-from domain.dashboards import Audience, Rankings, RankingRequest, SumsPair, TeamNumbers, TrendStep
+from domain.dashboards import Audience, RankingRequest, Rankings, SumsPair, TeamNumbers, TrendStep
 from domain.database import acquire
 from domain.errors import Invalid
 from domain.metrics import METRICS, NO_SUMS, available_metrics
@@ -30,9 +30,12 @@ DEFAULT_SORT = "CLOSED_WON_AMOUNT"
 class RangeArgument(Protocol):
     """A RangeInput."""
 
-    named: NamedRange | None
-    first: date | None
-    last: date | None
+    @property
+    def named(self) -> NamedRange | None: ...
+    @property
+    def first(self) -> date | None: ...
+    @property
+    def last(self) -> date | None: ...
 
 
 def days_of(context: Context, given: RangeArgument) -> Days:
@@ -131,9 +134,7 @@ class TeamQuestion:
     async def _numbers(self) -> TeamNumbers:
         async def load() -> TeamNumbers:
             async with acquire() as connection:
-                return await dashboards.team_numbers(
-                    connection, self.audience, self.days, self.previous, self.foreseen
-                )
+                return await dashboards.team_numbers(connection, self.audience, self.days, self.previous, self.foreseen)
 
         return await self.context.once(f"{self.name}:numbers", load)
 
@@ -272,4 +273,3 @@ async def ask_individual(
     async with acquire() as connection:
         peers = await people.peers_of(connection, viewer.team_id, chosen)
     return IndividualQuestion(team, chosen, access.see_peers(viewer, users, chosen, peers))
-

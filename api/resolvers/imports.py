@@ -22,7 +22,9 @@ async def import_records(context: Context, source: str, records: Sequence[Any], 
         Invalid: the source has no usable name, or there are too many records.
     """
     if len(records) > RECORDS_LIMIT:
-        raise Invalid(f"records: at most {RECORDS_LIMIT} at once; send more to POST /import.", path=("input", "records"))
+        raise Invalid(
+            f"records: at most {RECORDS_LIMIT} at once; send more to POST /import.", path=("input", "records")
+        )
     items: list[Item] = []
     errors: list[RecordError] = []
     for position, record in enumerate(records):

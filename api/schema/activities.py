@@ -143,7 +143,7 @@ _KINDS: dict[models.ActivityKind, tuple[type[Activity], _Values]] = {
             "title": row.name,
             "starts_at": row.starts_at,
             "ends_at": row.ends_at,
-            "status": models.MeetingStatus(row.status),
+            "status": models.MeetingStatus(row.status or "booked"),
             "rescheduled_count": row.rescheduled_count,
         },
     ),
@@ -213,4 +213,3 @@ class ActivityFilter:
             since=self.since,
             until=self.until,
         )
-

@@ -22,9 +22,7 @@ NamedRange = strawberry.enum(
     name="NamedRange",
     description="Ranges by name. `THIS_…` ends with its period; quarters and years are the team's fiscal ones.",
 )
-Comparison = strawberry.enum(
-    periods.Comparison, name="Comparison", description="What a range is compared with."
-)
+Comparison = strawberry.enum(periods.Comparison, name="Comparison", description="What a range is compared with.")
 
 
 @strawberry.input(description="Exactly one: a named range, or both dates (inclusive, local days).")
@@ -36,7 +34,9 @@ class RangeInput:
 
 @strawberry.type(description="A rep's numbers and place in a list.")
 class Individual:
-    rank: int = strawberry.field(description="The place by the metric that sorts the list; equal numbers share a place.")
+    rank: int = strawberry.field(
+        description="The place by the metric that sorts the list; equal numbers share a place."
+    )
     row: strawberry.Private[MetricRow]
     user_id: strawberry.Private[Any]
 
@@ -127,7 +127,9 @@ class IndividualMetric:
     def mine(self) -> MetricValue:
         return next(iter(self.row))
 
-    @strawberry.field(description="How many peers the statistics are made of: the other active reps of the group; 0 where they are not shown.")
+    @strawberry.field(
+        description="How many peers there are: the other active reps of the group; 0 where they are not shown."
+    )
     def peer_count(self) -> int:
         return self.peers.count
 
@@ -139,7 +141,9 @@ class IndividualMetric:
     def peer_median(self) -> Decimal | None:
         return self.peers.median
 
-    @strawberry.field(description="The share of the peers that the rep does better than, from 0 to 1; a tie counts half.")
+    @strawberry.field(
+        description="The share of the peers that the rep does better than, from 0 to 1; a tie counts half."
+    )
     def percentile(self) -> float | None:
         return self.peers.percentile
 

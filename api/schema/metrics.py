@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import Enum
+from typing import Any, cast
 
 import strawberry
 
@@ -15,8 +16,8 @@ from domain.metrics import METRICS, Number, compute
 
 Info = strawberry.Info[Context]
 
-Metric = strawberry.enum(
-    Enum("Metric", {key: key for key in METRICS}),  # type: ignore[misc]
+Metric: Any = strawberry.enum(
+    cast("type[Enum]", Enum("Metric", {key: key for key in METRICS})),
     name="Metric",
     description="The measures of what reps do. `metrics` tells what each means.",
 )
@@ -66,7 +67,9 @@ class MetricInfo:
 class TrendPoint:
     start: date = strawberry.field(description="Its first day.")
     end: date = strawberry.field(description="Its last day.")
-    value: Decimal | None = strawberry.field(description="The metric over these days; null where there is nothing to divide by.")
+    value: Decimal | None = strawberry.field(
+        description="The metric over these days; null where there is nothing to divide by."
+    )
     goal: Decimal | None = strawberry.field(default=None, description="The goal's share of these days.")
 
 
@@ -123,7 +126,8 @@ def _decimal(value: Number | None) -> Decimal | None:
 
 
 @strawberry.type(
-    description="A metric's value over a range. The value is null where there is nothing to divide by, or the metric is unavailable."
+    description="A metric's value over a range. "
+    "The value is null where there is nothing to divide by, or the metric is unavailable."
 )
 class MetricValue:
     row: strawberry.Private[MetricRow]
@@ -131,7 +135,7 @@ class MetricValue:
 
     @strawberry.field(description="Which metric.")
     def metric(self) -> Metric:
-        return Metric[self.key]  # type: ignore[index]
+        return Metric[self.key]
 
     @strawberry.field(description="Its value over the range.")
     def value(self) -> Decimal | None:

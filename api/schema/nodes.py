@@ -48,9 +48,7 @@ def global_id(type_name: str, row_id: UUID) -> strawberry.ID:
     return strawberry.ID(encode_id(type_name, row_id))
 
 
-def connection_of(
-    page: Page[Any], wrap: Callable[[Any], T], count: Callable[[], Awaitable[int]]
-) -> Connection[T]:
+def connection_of(page: Page[Any], wrap: Callable[[Any], T], count: Callable[[], Awaitable[int]]) -> Connection[T]:
     """A page of the domain as a connection."""
     nodes = [wrap(node) for node in page.nodes]
     return Connection(

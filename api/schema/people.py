@@ -38,9 +38,7 @@ class Role(Node):
     @classmethod
     def of(cls, row: models.Role) -> "Role":
         allowed = models.Permission if row.is_admin else [models.Permission(name) for name in row.permissions]
-        return cls(
-            id=global_id("Role", row.id), name=row.name, permissions=list(allowed), built_in=row.built_in
-        )
+        return cls(id=global_id("Role", row.id), name=row.name, permissions=list(allowed), built_in=row.built_in)
 
 
 @strawberry.type(description="A customer's organization: the tenant.")
@@ -138,9 +136,7 @@ class UserFilter:
     active: bool | None = strawberry.field(default=None, description="Only active users, or only inactive ones.")
 
     def to_domain(self) -> DomainUserFilter:
-        group_id = (
-            None if self.group_id is None else decode_id(self.group_id, "Group", path=("filter", "groupId"))
-        )
+        group_id = None if self.group_id is None else decode_id(self.group_id, "Group", path=("filter", "groupId"))
         return DomainUserFilter(search=self.search, group_id=group_id, active=self.active)
 
 

@@ -56,7 +56,8 @@ def _reading(description: str, *permissions: type[BasePermission]) -> Any:
 class Query:
     @_reading("Anything with an id; null for what the viewer may not know of.")
     async def node(self, info: Info, id: strawberry.ID) -> Node | None:
-        return await find_node(info.context, id)
+        found: Node | None = await find_node(info.context, id)
+        return found
 
     @_reading("Things with ids, in the order of the ids; null for what the viewer may not know of.")
     async def nodes(self, info: Info, ids: list[strawberry.ID]) -> list[Node | None]:

@@ -147,7 +147,7 @@ class EmbeddedPostgres:
         )
 
     def _end_left_over(self) -> None:
-        """End a server that an earlier start left on this very data, as after a kill -9 on a system without PDEATHSIG."""
+        """End a server that an earlier start left on this very data, as after a kill -9 without PDEATHSIG."""
         lines = self._lines()
         if not lines or not lines[0].isdigit():
             return

@@ -46,7 +46,9 @@ def kept_port(file: Path) -> int:
     return port
 
 
-def wait_until(ready: Callable[[], bool], *, seconds: float, process: subprocess.Popen[bytes], what: str, log: Path) -> None:
+def wait_until(
+    ready: Callable[[], bool], *, seconds: float, process: subprocess.Popen[bytes], what: str, log: Path
+) -> None:
     """Wait for a service.
 
     Raises:
@@ -162,7 +164,7 @@ class Launcher:
         if prefix:
             prefix = [prefix[0], "--pdeathsig", on_orphaned.name, *prefix[1:]]
         with log.open("ab") as output:
-            return subprocess.Popen(
+            started: subprocess.Popen[bytes] = subprocess.Popen(
                 [*prefix, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -172,6 +174,7 @@ class Launcher:
                 preexec_fn=None if prefix else end_with_parent(on_orphaned),
                 **self.credentials,  # type: ignore[call-overload]
             )
+            return started
 
 
 def _passable(folder: Path, owner: tuple[int, int]) -> bool:

@@ -122,9 +122,11 @@ class EmbeddedRedis:
     def _end_left_over(self) -> None:
         file = self.folder / "pid"
         text = file.read_text().strip() if file.exists() else ""
-        if text.isdigit() and alive(int(text)) and "redis-server" in command_of(int(text)):
-            if str(self.folder) in command_of(int(text)) or _works_in(int(text), self.folder):
-                end_left_over(int(text), signal.SIGTERM, STOP_SECONDS)
+        if not text.isdigit() or not alive(int(text)):
+            return
+        command = command_of(int(text))
+        if "redis-server" in command and (str(self.folder) in command or _works_in(int(text), self.folder)):
+            end_left_over(int(text), signal.SIGTERM, STOP_SECONDS)
 
 
 def _works_in(pid: int, folder: Path) -> bool:

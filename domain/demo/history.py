@@ -51,8 +51,9 @@ _BODIES = (
 _DISPOSITIONS = ("connected", "left voicemail", "no answer", "wrong number", "busy")
 _SENTIMENTS = ("positive", "neutral", "negative", "not interested")
 _ACCOUNTS = (
-    "Aldgate Mills|Brightwater|Cobalt Foods|Dunmore Rail|Everline|Fjord Systems|Granite Bank|Hollis & Co|"
-    "Ironwood|Juniper Labs|Kestrel Air|Lumen Optics|Marlowe Press|Northgate|Orchard Health|Pinnacle Tools"
+    "Aldgate Mills|Brightwater|Cobalt Foods|Dunmore Rail|Everline|Fjord Systems|Granite Bank|"
+    "Hollis & Co|Ironwood|Juniper Labs|Kestrel Air|Lumen Optics|Marlowe Press|Northgate|"
+    "Orchard Health|Pinnacle Tools"
 ).split("|")
 _STAGES = ("Discovery", "Evaluation", "Proposal", "Negotiation")
 _CURRENCIES = ((None, None), ("EUR", Decimal("1.09")), ("GBP", Decimal("1.27")))
@@ -93,7 +94,7 @@ class _Day:
 
 def is_working_day(day: date) -> bool:
     """A weekday that is no holiday of the US."""
-    return day.weekday() < 5 and day not in _HOLIDAYS  # noqa: PLR2004
+    return day.weekday() < 5 and day not in _HOLIDAYS
 
 
 _HOLIDAYS = holidays.country_holidays("US")

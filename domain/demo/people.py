@@ -19,12 +19,12 @@ SEGMENTS = ("SMB", "Mid-Market", "Enterprise")
 REPS_PER_GROUP = 4
 
 _FIRST = (
-    "Riley Jordan Casey Quinn Skyler Rowan Emerson Finley Harper Sawyer Dakota Reese Parker Hayden Blake Marley "
-    "Tatum Elliot Sasha Noel Kendall Remy Shiloh Micah"
+    "Riley Jordan Casey Quinn Skyler Rowan Emerson Finley Harper Sawyer Dakota Reese Parker Hayden Blake "
+    "Marley Tatum Elliot Sasha Noel Kendall Remy Shiloh Micah"
 ).split()
 _LAST = (
-    "Carter Okafor Lindqvist Moreau Tanaka Haddad Novak Brennan Castillo Iyer Petrov Osei Fischer Delgado Nakamura "
-    "Whitfield Kowalski Adeyemi Larsen Romero Chowdhury Bianchi Sorensen Mbeki"
+    "Carter Okafor Lindqvist Moreau Tanaka Haddad Novak Brennan Castillo Iyer Petrov Osei Fischer Delgado "
+    "Nakamura Whitfield Kowalski Adeyemi Larsen Romero Chowdhury Bianchi Sorensen Mbeki"
 ).split()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
@@ -101,7 +101,7 @@ def _batches(first: date, today: date, anchor: date) -> Iterator[tuple[list[AnyR
         yield held, (today - first).days
 
 
-def _mark(team_id: UUID, today: date) -> Callable[[Connection], object]:
+def _mark(team_id: UUID, today: date) -> Callable[[Connection], Awaitable[None]]:
     """A finished run leaves a finished job behind, made and ended in one transaction."""
 
     async def work(connection: Connection) -> None:
@@ -114,4 +114,4 @@ def _mark(team_id: UUID, today: date) -> Callable[[Connection], object]:
         await jobs.save_progress(connection, job, {"day": today.isoformat()}, 1, 1)
         await jobs.finish_job(connection, job)
 
-    return work  # type: ignore[return-value]
+    return work

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import ClassVar
+from uuid import UUID
 
 from tortoise import fields
 
@@ -48,7 +49,9 @@ class Activity(Row):
     Columns that do not belong to the kind are null; the database checks it.
     """
 
+    team_id: UUID
     team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
+    user_id: UUID
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("sideline.User", related_name=False)
     kind = fields.CharEnumField(ActivityKind, max_length=16)
     occurred_at = fields.DatetimeField()
@@ -95,6 +98,7 @@ class ActivityKey(Row):
     It outlives a deleted activity, so that an older version that comes late does not bring it back.
     """
 
+    team_id: UUID
     team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
     source = fields.CharField(max_length=100)
     external_id = fields.CharField(max_length=255)
@@ -109,6 +113,7 @@ class ActivityKey(Row):
 class EmailBody(Row):
     """The body of an email, apart from its activity, with the activity's id."""
 
+    team_id: UUID
     team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
     body = fields.TextField()
     stored_at = fields.DatetimeField(db_default=created_now())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import ClassVar
+from uuid import UUID
 
 from tortoise import fields
 from tortoise.migrations.constraints import CheckConstraint, UniqueConstraint
@@ -26,10 +27,13 @@ class GoalPeriod(StrEnum):
 class Goal(Row):
     """A target for a metric per period, for a user, a group, or (neither) the team."""
 
+    team_id: UUID
     team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
+    user_id: UUID | None
     user: fields.ForeignKeyNullableRelation[User] = fields.ForeignKeyField(
         "sideline.User", related_name=False, null=True, db_constraint=False
     )
+    group_id: UUID | None
     group: fields.ForeignKeyNullableRelation[Group] = fields.ForeignKeyField(
         "sideline.Group", related_name=False, null=True, db_constraint=False
     )
@@ -49,7 +53,9 @@ class Goal(Row):
 class GoalVersion(Row):
     """What a goal's target was, and from when to when. Versions of a goal never overlap."""
 
+    team_id: UUID
     team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
+    goal_id: UUID
     goal: fields.ForeignKeyRelation[Goal] = fields.ForeignKeyField(
         "sideline.Goal", related_name=False, db_constraint=False
     )
@@ -57,6 +63,7 @@ class GoalVersion(Row):
     target = fields.DecimalField(max_digits=20, decimal_places=4)
     effective_from = fields.DateField()
     effective_to = fields.DateField(null=True, description="Inclusive; null while it goes on")
+    set_by_id: UUID | None
     set_by: fields.ForeignKeyNullableRelation[User] = fields.ForeignKeyField(
         "sideline.User", related_name=False, null=True, db_constraint=False
     )

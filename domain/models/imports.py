@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import ClassVar
+from uuid import UUID
 
 from tortoise import fields
 from tortoise.migrations.constraints import CheckConstraint, UniqueConstraint
@@ -15,7 +16,9 @@ from domain.models.teams import Team
 class Import(Row):
     """One file or upload. Its numbers commit with the activities that they count."""
 
+    team_id: UUID
     team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
+    job_id: UUID | None
     job: fields.ForeignKeyNullableRelation[Job] = fields.ForeignKeyField(
         "sideline.Job", related_name=False, null=True, db_constraint=False
     )
@@ -40,7 +43,9 @@ class Import(Row):
 class ImportChunk(Row):
     """A piece of an upload as it came; removed when the import is done."""
 
+    team_id: UUID
     team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
+    upload_id: UUID
     upload: fields.ForeignKeyRelation[Import] = fields.ForeignKeyField(
         "sideline.Import", related_name=False, db_constraint=False
     )
@@ -55,7 +60,9 @@ class ImportChunk(Row):
 class QuarantinedRecord(Row):
     """A record that was refused, whole, with the reason; it can be retried when the reason is gone."""
 
+    team_id: UUID
     team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
+    upload_id: UUID
     upload: fields.ForeignKeyRelation[Import] = fields.ForeignKeyField(
         "sideline.Import", related_name=False, db_constraint=False
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import ClassVar
+from uuid import UUID
 
 from tortoise import fields
 from tortoise.fields.db_defaults import SqlDefault
@@ -28,9 +29,11 @@ class JobState(StrEnum):
 class Job(Row):
     """A piece of background work: claimed under a lease, resumed from its cursor, done once per run key."""
 
+    team_id: UUID
     team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
     kind = fields.CharField(max_length=40)
     run_key = fields.CharField(max_length=255, description="Two jobs of a team with one run key are one job")
+    requested_by_id: UUID | None
     requested_by: fields.ForeignKeyNullableRelation[User] = fields.ForeignKeyField(
         "sideline.User", related_name=False, null=True, db_constraint=False
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import ClassVar
+from uuid import UUID
 
 from tortoise import fields
 from tortoise.contrib.postgres.fields import ArrayField
@@ -27,6 +28,7 @@ class Permission(StrEnum):
 class Role(Row):
     """A named set of permissions. `Admin` and `User` are built in."""
 
+    team_id: UUID
     team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
     name = fields.CharField(max_length=100)
     permissions = ArrayField(element_type="text", db_default=SqlDefault("'{}'"))
@@ -50,8 +52,10 @@ class Role(Row):
 class Group(Row):
     """A node of the team's tree of groups."""
 
+    team_id: UUID
     team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
     name = fields.CharField(max_length=200)
+    parent_id: UUID | None
     parent: fields.ForeignKeyNullableRelation[Group] = fields.ForeignKeyField(
         "sideline.Group", related_name=False, null=True, db_constraint=False
     )
@@ -69,29 +73,40 @@ class Group(Row):
 class User(Row):
     """A person on a team."""
 
+    team_id: UUID
     team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
     name = fields.CharField(max_length=200)
     email = fields.CharField(max_length=320)
     active = fields.BooleanField(db_default=True)
     is_rep = fields.BooleanField(db_default=True, description="Listed among the reps even without an activity")
     deals_access = fields.BooleanField(db_default=False, description="A seat, separate from the role")
+    role_id: UUID
     role: fields.ForeignKeyRelation[Role] = fields.ForeignKeyField(
         "sideline.Role", related_name=False, db_constraint=False
     )
+    group_id: UUID | None
     group: fields.ForeignKeyNullableRelation[Group] = fields.ForeignKeyField(
         "sideline.Group", related_name=False, null=True, db_constraint=False
     )
+    manager_id: UUID | None
     manager: fields.ForeignKeyNullableRelation[User] = fields.ForeignKeyField(
         "sideline.User", related_name=False, null=True, db_constraint=False
     )
     external_ids = ArrayField(
-        element_type="text", db_default=SqlDefault("'{}'"), description="Ids in connected systems; importers find the user by them"
+        element_type="text",
+        db_default=SqlDefault("'{}'"),
+        description="Ids in connected systems; importers find the user by them",
     )
     created_at = fields.DatetimeField(db_default=created_now())
 
     class Meta:
         table = "users"
-        indexes = (("team_id", "group_id"), ("team_id", "manager_id"), ("team_id", "name", "id"), ("team_id", "email", "id"))
+        indexes = (
+            ("team_id", "group_id"),
+            ("team_id", "manager_id"),
+            ("team_id", "name", "id"),
+            ("team_id", "email", "id"),
+        )
         constraints: ClassVar = [
             UniqueConstraint(("team_id", "id"), "users_team_id_id_key"),
             CheckConstraint("manager_id <> id", "users_manager_id_check"),

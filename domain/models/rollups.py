@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from tortoise import fields
 from tortoise.models import Model
 
@@ -53,7 +55,9 @@ class BaseSums(Model):
 class RollupDay(Row, BaseSums):
     """A user's base sums of one local day. Partitioned by the year of `day`."""
 
+    team_id: UUID
     team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
+    user_id: UUID
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("sideline.User", related_name=False)
     day = fields.DateField()
 
@@ -64,7 +68,9 @@ class RollupDay(Row, BaseSums):
 class RollupMonth(Row, BaseSums):
     """A user's base sums of one calendar month: always the sum of the month's days."""
 
+    team_id: UUID
     team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
+    user_id: UUID
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("sideline.User", related_name=False)
     month = fields.DateField(description="Its first day")
 

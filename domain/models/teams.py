@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import ClassVar
+from uuid import UUID
 
 from tortoise import fields
 from tortoise.fields.db_defaults import SqlDefault
@@ -32,7 +33,9 @@ class Team(Row):
     fiscal_year_start_month = fields.SmallIntField(db_default=1)
     currency = fields.CharField(max_length=3, db_default="USD", description="ISO 4217")
     work_week = fields.SmallIntField(db_default=31, description="Bit 0 is Monday; 31 is Monday to Friday")
-    holiday_country = fields.CharField(max_length=2, null=True, description="ISO 3166-1; calendar of the holidays library")
+    holiday_country = fields.CharField(
+        max_length=2, null=True, description="ISO 3166-1; calendar of the holidays library"
+    )
     holiday_subdivision = fields.CharField(max_length=8, null=True)
     reps_edit_own_goals = fields.BooleanField(db_default=True)
     show_peer_statistics = fields.BooleanField(db_default=True)
@@ -56,6 +59,7 @@ class Team(Row):
 class TeamFeed(Row):
     """A feed that has brought a team at least one activity; without it the feed's metrics are unavailable."""
 
+    team_id: UUID
     team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
     feed = fields.CharEnumField(Feed, max_length=16)
     since = fields.DatetimeField(db_default=created_now())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import ClassVar
+from uuid import UUID
 
 from tortoise import fields
 from tortoise.contrib.postgres.fields import ArrayField
@@ -32,7 +33,9 @@ class TokenScope(StrEnum):
 class Token(Row):
     """A bearer token of a user; only its hash is kept."""
 
+    team_id: UUID
     team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
+    user_id: UUID
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
         "sideline.User", related_name=False, db_constraint=False
     )
