@@ -54,7 +54,11 @@ def random_record(random: Random, users: list[str], external_id: str, version: i
             if random.random() < 0.8:
                 record["questionsAsked"] = random.randrange(20)
         case "cadence_step":
-            record |= {"cadence": "New", "step": 1, "status": random.choice(("added", "completed", "overdue", "skipped"))}
+            record |= {
+                "cadence": "New",
+                "step": 1,
+                "status": random.choice(("added", "completed", "overdue", "skipped")),
+            }
         case "task":
             record |= {"completedAt": moment()}
         case "opportunity":

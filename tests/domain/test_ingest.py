@@ -75,7 +75,6 @@ async def stored(
     )
 
 
-
 async def check(team_id: UUID, users: dict[UUID, str], records: Sequence[dict[str, Any]], zone: str) -> None:
     """Invariants A and B."""
     expected = recount(newest(records), zone)
@@ -90,7 +89,9 @@ async def check(team_id: UUID, users: dict[UUID, str], records: Sequence[dict[st
         for name, value in sums.items():
             by_month[user, day.replace(day=1)][name] += value
     assert months == {
-        key: {name: value for name, value in sums.items() if value} for key, sums in by_month.items() if any(sums.values())
+        key: {name: value for name, value in sums.items() if value}
+        for key, sums in by_month.items()
+        if any(sums.values())
     }
     assert bodies == sum(1 for record in newest(records) if record.get("body") is not None)
 
@@ -156,7 +157,9 @@ async def test_same_version_with_other_content_is_refused(database: str) -> None
     call = {"kind": "call", "externalId": "c", "user": user, "occurredAt": "2026-03-01T10:00:00Z", "version": 5}
     await take(team_id, [call])
     outcome = await take(team_id, [{**call, "connected": True}])
-    assert [(error.code, error.field, error.position) for error in outcome.errors] == [("VERSION_CONFLICT", "version", 0)]
+    assert [(error.code, error.field, error.position) for error in outcome.errors] == [
+        ("VERSION_CONFLICT", "version", 0)
+    ]
     await check(team_id, users, [call], "UTC")
 
 
