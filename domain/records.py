@@ -199,8 +199,10 @@ def decode_mapping(values: Mapping[str, Any], *, strings: bool = False) -> AnyRe
     """
     if strings:
         values = {key: value for key, value in values.items() if value not in ("", None)}
+        if "deleted" in values:
+            values["deleted"] = str(values["deleted"]).lower() in {"true", "1"}
     try:
-        if str(values.get("deleted", "")).lower() in {"true", "1"}:
+        if values.get("deleted") is True:
             return msgspec.convert(dict(values), TombstoneRecord, strict=not strings)
         converted: AnyRecord = msgspec.convert(dict(values), AnyRecord, strict=not strings)  # type: ignore[arg-type]
         return converted

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from api.context import Context
-from domain import ingest
+from api.ids import decode_id
+from domain import imports, ingest
 from domain.errors import Invalid
 from domain.ingest import Item, Outcome
 from domain.records import RecordError, RecordRefused, decode_mapping
@@ -35,3 +36,13 @@ async def import_records(context: Context, source: str, records: Sequence[Any], 
         except RecordRefused as refusal:
             errors.append(RecordError(position, refusal.code, refusal.field, refusal.message))
     return await ingest.take_in(context.viewer.team_id, source, items, errors=errors, dry_run=dry_run)
+
+
+async def retry_quarantined(context: Context, import_id: str) -> Outcome:
+    """Try the refused records of an import of the viewer's team again.
+
+    Raises:
+        NotFound: the team has no such import.
+    """
+    path = ("input", "importId")
+    return await imports.retry_quarantined(context.viewer.team_id, decode_id(import_id, "Import", path=path))

@@ -1,9 +1,21 @@
 """Taking activities in."""
 
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
 import strawberry
 
-from api.schema.jobs import Job
+from api.context import Context
+from api.schema.nodes import Connection, connection_of, global_id
+from domain import imports, models
+from domain.database import acquire
 from domain.ingest import Outcome
+from domain.paging import page_request
+
+if TYPE_CHECKING:
+    from api.schema.jobs import Job
+
+Info = strawberry.Info[Context]
 
 
 @strawberry.type(description="Why a part of an input was refused, and how to mend it.")
@@ -29,7 +41,9 @@ class ImportActivitiesPayload:
     unchanged: int = strawberry.field(description="Records that said nothing new.")
     rejected: int = strawberry.field(description="Records that were refused.")
     errors: list[UserError] = strawberry.field(description="Why they were refused.")
-    job: Job | None = strawberry.field(description="The job that goes on with it; null when all is done.")
+    job: Annotated["Job", strawberry.lazy("api.schema.jobs")] | None = strawberry.field(
+        description="The job that goes on with it; null when all is done."
+    )
 
     @classmethod
     def of(cls, outcome: Outcome) -> "ImportActivitiesPayload":
@@ -48,3 +62,68 @@ class ImportActivitiesPayload:
             errors=errors,
             job=None,
         )
+
+
+@strawberry.type(description="A record that was refused.")
+class QuarantinedRecord:
+    position: int = strawberry.field(
+        description="Its line of the file, from 1; of a CSV row, the row without the header."
+    )
+    code: str = strawberry.field(description="Why, for machines.")
+    field: str | None = strawberry.field(description="The field at fault, if one is.")
+    reason: str = strawberry.field(description="Why, and how to mend it.")
+    record: str = strawberry.field(description="The record as it came.")
+    created_at: datetime = strawberry.field(description="When it was refused.")
+
+    @classmethod
+    def of(cls, row: models.QuarantinedRecord) -> "QuarantinedRecord":
+        return cls(
+            position=row.position,
+            code=row.code,
+            field=row.field,
+            reason=row.reason,
+            record=row.record,
+            created_at=row.created_at,
+        )
+
+
+@strawberry.type(description="A file that was taken in.")
+class Import:
+    id: strawberry.ID = strawberry.field(description="Its global id.")
+    source: str = strawberry.field(description="The system that the records come from.")
+    format: str = strawberry.field(description="ndjson or csv.")
+    dry_run: bool = strawberry.field(description="Whether nothing was to be taken in.")
+    accepted: int = strawberry.field(description="Records that were new, or newer and different.")
+    unchanged: int = strawberry.field(description="Records that said nothing new.")
+    rejected: int = strawberry.field(description="Records that were refused and wait.")
+    row: strawberry.Private[models.Import]
+
+    @classmethod
+    def of(cls, row: models.Import) -> "Import":
+        return cls(
+            id=global_id("Import", row.id),
+            source=row.source,
+            format=row.format,
+            dry_run=row.dry_run,
+            accepted=row.accepted,
+            unchanged=row.unchanged,
+            rejected=row.rejected,
+            row=row,
+        )
+
+    @strawberry.field(description="The records that were refused and wait, in the file's order.")
+    async def quarantined(self, first: int | None = None, after: str | None = None) -> Connection[QuarantinedRecord]:
+        row = self.row
+
+        async def count() -> int:
+            async with acquire() as connection:
+                return await imports.count_quarantine(connection, row.team_id, row.id)
+
+        async with acquire() as connection:
+            page = await imports.list_quarantine(connection, row.team_id, row.id, page_request(first, after))
+        return connection_of(page, QuarantinedRecord.of, count)
+
+
+@strawberry.input(description="Try the refused records of an import again.")
+class RetryQuarantinedInput:
+    import_id: strawberry.ID = strawberry.field(description="The import.")

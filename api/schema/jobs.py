@@ -2,8 +2,10 @@
 
 import strawberry
 
+from api.schema.imports import Import
 from api.schema.nodes import Node, global_id
-from domain import models
+from domain import imports, models
+from domain.database import acquire
 
 ActionState = strawberry.enum(
     models.JobState, name="ActionState", description="Where a job or a scheduled action stands."
@@ -34,3 +36,9 @@ class Job(Node):
             error=row.error,
             row=row,
         )
+
+    @strawberry.field(name="import", description="The file that the job takes in, if that is what it does.")
+    async def upload(self) -> Import | None:
+        async with acquire() as connection:
+            found = await imports.import_of_job(connection, self.row.team_id, self.row.id)
+        return None if found is None else Import.of(found)

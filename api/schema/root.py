@@ -15,7 +15,7 @@ from api.permissions import requires, requires_scope
 from api.resolvers import jobs as job_resolvers
 from api.resolvers.activities import activities_of
 from api.resolvers.dashboards import ask_individual, ask_team
-from api.resolvers.imports import import_records
+from api.resolvers.imports import import_records, retry_quarantined
 from api.resolvers.nodes import find_node, find_nodes
 from api.schema.activities import ACTIVITY_TYPES, Activity, ActivityFilter
 from api.schema.dashboards import (
@@ -26,7 +26,7 @@ from api.schema.dashboards import (
     TeamDashboard,
     individuals_connection,
 )
-from api.schema.imports import ImportActivitiesInput, ImportActivitiesPayload
+from api.schema.imports import ImportActivitiesInput, ImportActivitiesPayload, RetryQuarantinedInput
 from api.schema.jobs import Job
 from api.schema.metrics import Metric, MetricInfo
 from api.schema.nodes import Connection, Node, connection_of
@@ -185,6 +185,13 @@ class Mutation:
     async def import_activities(self, info: Info, input: ImportActivitiesInput) -> ImportActivitiesPayload:
         outcome = await import_records(info.context, input.source, input.records, dry_run=bool(input.dry_run))
         return ImportActivitiesPayload.of(outcome)
+
+    @strawberry.mutation(
+        description="Try the refused records of an import again, now that the reason is gone.",
+        permission_classes=[requires_scope(TokenScope.IMPORT), requires(Permission.MANAGE_TEAM)],
+    )
+    async def retry_quarantined(self, info: Info, input: RetryQuarantinedInput) -> ImportActivitiesPayload:
+        return ImportActivitiesPayload.of(await retry_quarantined(info.context, input.import_id))
 
 
 @strawberry.type(description="What can be subscribed to.")

@@ -1,0 +1,314 @@
+"""Who gets which answer from each field.
+
+Invariants:
+A. Every root field has its row in the matrix below; a new one fails the test until it is written here.
+B. Without TEAM_VIEW a viewer sees only their own; what needs a permission says which.
+C. A hidden object answers as one that never was, byte for byte.
+D. The body of somebody else's email is null beside FORBIDDEN; the rest of the answer stands.
+E. Nothing crosses teams.
+F. A role that changes counts from the next request.
+G. A token's scopes bound what it may be used for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from api.ids import encode_id
+from api.schema.root import schema
+from domain import ingest
+from domain.database import acquire
+from domain.models.base import new_id
+from domain.models.people import Permission
+from domain.records import decode_mapping
+from tests.api.conftest import Api
+from tests.factories import make_group, make_role, make_team, make_user
+
+RANGE = '{from: "2026-03-01", to: "2026-03-31"}'
+ROOTS = {
+    "node": '{ node(id: "none") { id } }',
+    "nodes": '{ nodes(ids: ["none"]) { id } }',
+    "viewer": "{ viewer { user { id } } }",
+    "metrics": "{ metrics { key } }",
+    "users": "{ users { totalCount } }",
+    "groups": "{ groups { totalCount } }",
+    "roles": "{ roles { name } }",
+    "activities": "{ activities { totalCount } }",
+    "teamDashboard": f"{{ teamDashboard(range: {RANGE}) {{ reps {{ totalCount }} groups {{ group {{ id }} }} }} }}",
+    "individualDashboard": f"{{ individualDashboard(range: {RANGE}) {{ user {{ id }} }} }}",
+    "individuals": f"{{ individuals(range: {RANGE}) {{ totalCount }} }}",
+    "job": '{ job(id: "none") { id } }',
+    "importActivities": 'mutation { importActivities(input: {source: "s", records: []}) { accepted } }',
+    "retryQuarantined": 'mutation { retryQuarantined(input: {importId: "none"}) { accepted } }',
+    "jobProgress": None,
+}
+# What each root operation answers: a count, OK, or the permission that is missing. Users of the scene: the viewer, one
+# in the viewer's group, one in the group below, one in another branch, one who reports to the viewer from elsewhere.
+MATRIX: dict[str, dict[str, Any]] = {
+    "admin": {"users": 7, "groups": 3, "activities": 6, "reps": 7, "rows": 3, "individuals": 7, "import": "OK"},
+    "all": {"users": 4, "groups": 2, "activities": 4, "reps": 4, "rows": 2, "individuals": 4, "import": "OK"},
+    "TEAM_VIEW": {
+        "users": 4,
+        "groups": 2,
+        "activities": 4,
+        "reps": 4,
+        "rows": 2,
+        "individuals": 4,
+        "import": "MANAGE_TEAM",
+    },
+    "MANAGE_GOALS": {
+        "users": 1,
+        "groups": 0,
+        "activities": 1,
+        "reps": 1,
+        "rows": 0,
+        "individuals": "TEAM_VIEW",
+        "import": "MANAGE_TEAM",
+    },
+    "MANAGE_TEAM": {
+        "users": 1,
+        "groups": 0,
+        "activities": 1,
+        "reps": 1,
+        "rows": 0,
+        "individuals": "TEAM_VIEW",
+        "import": "OK",
+    },
+    "none": {
+        "users": 1,
+        "groups": 0,
+        "activities": 1,
+        "reps": 1,
+        "rows": 0,
+        "individuals": "TEAM_VIEW",
+        "import": "MANAGE_TEAM",
+    },
+}
+
+
+class Scene:
+    """A team with a tree, one viewer a role, and an email of everybody."""
+
+    def __init__(self) -> None:
+        self.users: dict[str, UUID] = {}
+        self.emails: dict[str, UUID] = {}
+
+    async def build(self) -> None:
+        async with acquire() as connection:
+            self.team_id = await make_team(connection, show_peer_statistics=True)
+            self.group = await make_group(connection, self.team_id, "mine")
+            self.below = await make_group(connection, self.team_id, "below", self.group)
+            self.branch = await make_group(connection, self.team_id, "branch")
+            self.role = await make_role(connection, self.team_id)
+            self.viewer = await make_user(connection, self.team_id, self.role, group_id=self.group, email="me@x.test")
+            places: dict[str, dict[str, Any]] = {
+                "same": {"group_id": self.group},
+                "below": {"group_id": self.below},
+                "branch": {"group_id": self.branch},
+                "report": {"group_id": self.branch, "manager_id": self.viewer},
+                "loose": {},
+                "gone": {"active": False},
+            }
+            for name, place in places.items():
+                self.users[name] = await make_user(
+                    connection, self.team_id, self.role, email=f"{name}@x.test", name=name, **place
+                )
+        self.users["me"] = self.viewer
+        names = ["me", "same", "below", "branch", "report", "loose"]
+        records = [
+            {
+                "kind": "email",
+                "externalId": name,
+                "user": f"{name}@x.test",
+                "occurredAt": "2026-03-10T12:00:00Z",
+                "subject": "Hello",
+                "body": f"secret of {name}",
+            }
+            for name in names
+        ]
+        records.append(
+            {
+                "kind": "call",
+                "externalId": "gone",
+                "user": "gone@x.test",
+                "occurredAt": "2026-03-10T12:00:00Z",
+                "deleted": True,
+            }
+        )
+        await ingest.take_in(self.team_id, "test", [(n, decode_mapping(one)) for n, one in enumerate(records)])
+        async with acquire() as connection:
+            rows = await connection.fetch("SELECT id, external_id FROM activities WHERE team_id = $1", self.team_id)
+        self.emails = {row["external_id"]: row["id"] for row in rows}
+
+    async def become(self, *permissions: str, is_admin: bool = False) -> None:
+        async with acquire() as connection:
+            role = await make_role(connection, self.team_id, *permissions, is_admin=is_admin)
+            await connection.execute("UPDATE users SET role_id = $2 WHERE id = $1", self.viewer, role)
+
+
+def test_every_root_operation_is_in_the_matrix() -> None:
+    graphql = schema._schema
+    roots = [graphql.query_type, graphql.mutation_type, graphql.subscription_type]
+    assert {name for root in roots if root for name in root.fields} == set(ROOTS)
+
+
+@pytest.mark.parametrize("role", MATRIX)
+async def test_matrix(api: Api, role: str) -> None:
+    scene = Scene()
+    await scene.build()
+    permissions = {"admin": (), "all": tuple(Permission), "none": ()}.get(role, (role,))
+    await scene.become(*permissions, is_admin=role == "admin")
+    token = await api.token(scene.viewer)
+    expected = MATRIX[role]
+    for name, document in ROOTS.items():
+        if document is None:
+            continue
+        answer = await api.query(token, document)
+        wanted = {
+            "individuals": expected["individuals"],
+            "importActivities": expected["import"],
+            "retryQuarantined": expected["import"],
+        }.get(name, "OK")
+        if isinstance(wanted, str) and wanted != "OK":
+            assert answer["errors"][0]["extensions"] | {"requestId": ""} == {
+                "code": "FORBIDDEN",
+                "permission": wanted,
+                "requestId": "",
+            }
+            continue
+        if name == "retryQuarantined":
+            assert answer["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+            continue
+        assert "errors" not in answer, answer
+        data = answer["data"][name]
+        if name in ("users", "groups", "activities"):
+            assert data["totalCount"] == expected[name]
+        if name == "individuals":
+            # Who is not active and did nothing is not listed.
+            assert data["totalCount"] == expected[name] - (role == "admin")
+        if name == "teamDashboard":
+            assert data["reps"]["totalCount"] == expected["reps"] - (role == "admin")
+            assert len(data["groups"]) == expected["rows"]
+
+
+SEEN_BY_TEAM_VIEW = {"me", "same", "below", "report"}
+
+
+async def test_hidden_objects_answer_as_if_they_never_were(api: Api) -> None:
+    scene = Scene()
+    await scene.build()
+    await scene.become("TEAM_VIEW")
+    token = await api.token(scene.viewer)
+
+    async def ask(document: str, global_id: str) -> dict[str, Any]:
+        answer = await api.query(token, document, id=global_id)
+        for error in answer.get("errors", ()):
+            error["extensions"].pop("requestId")
+        return answer
+
+    documents = [
+        "query($id: ID!) { node(id: $id) { id __typename } }",
+        "query($id: ID!) { nodes(ids: [$id, $id]) { id } }",
+        f"query($id: ID!) {{ individualDashboard(range: {RANGE}, userId: $id) {{ user {{ name }} }} }}",
+        "query($id: ID!) { activities(filter: {userId: $id}) { totalCount } }",
+    ]
+    for document in documents:
+        never = await ask(document, encode_id("User", new_id()))
+        for name, user_id in scene.users.items():
+            answer = await ask(document, encode_id("User", user_id))
+            assert (answer == never) is (name not in SEEN_BY_TEAM_VIEW), (name, document)
+    for document in (
+        "query($id: ID!) { node(id: $id) { id __typename } }",
+        f"query($id: ID!) {{ teamDashboard(range: {RANGE}, groupId: $id) {{ from }} }}",
+        "query($id: ID!) { users(filter: {groupId: $id}) { totalCount } }",
+    ):
+        never = await ask(document, encode_id("Group", new_id()))
+        assert await ask(document, encode_id("Group", scene.branch)) == never
+        assert await ask(document, encode_id("Group", scene.below)) != never
+    for name, activity_id in scene.emails.items():
+        found = await ask(documents[0], encode_id("EmailActivity", activity_id))
+        assert (found["data"]["node"] is not None) is (name in SEEN_BY_TEAM_VIEW)
+        assert (await ask(documents[0], encode_id("CallActivity", activity_id)))["data"]["node"] is None
+
+
+@pytest.mark.parametrize(
+    ("permissions", "readable"),
+    [
+        (("TEAM_VIEW",), {"me"}),
+        (("TEAM_VIEW", "VIEW_EMAIL_CONTENT"), SEEN_BY_TEAM_VIEW),
+        (("VIEW_EMAIL_CONTENT",), {"me"}),
+    ],
+)
+async def test_bodies(api: Api, permissions: tuple[str, ...], readable: set[str]) -> None:
+    scene = Scene()
+    await scene.build()
+    await scene.become(*permissions)
+    token = await api.token(scene.viewer)
+    answer = await api.query(
+        token, "{ activities { nodes { externalId user { name } ... on EmailActivity { subject body } } } }"
+    )
+    nodes = answer["data"]["activities"]["nodes"]
+    assert {node["externalId"] for node in nodes if node["body"] is not None} == readable & {
+        node["externalId"] for node in nodes
+    }
+    assert all(node["subject"] == "Hello" for node in nodes)
+    refused = [error for error in answer.get("errors", []) if error["path"][-1] == "body"]
+    assert len(refused) == len([node for node in nodes if node["body"] is None])
+    assert all(
+        error["extensions"]["code"] == "FORBIDDEN" and error["extensions"]["permission"] == "VIEW_EMAIL_CONTENT"
+        for error in refused
+    )
+
+
+async def test_a_filter_by_group_needs_team_view(api: Api) -> None:
+    scene = Scene()
+    await scene.build()
+    await scene.become("MANAGE_GOALS")
+    token = await api.token(scene.viewer)
+    answer = await api.query(
+        token,
+        f"query($id: ID!) {{ teamDashboard(range: {RANGE}, groupId: $id) {{ from }} }}",
+        id=encode_id("Group", scene.group),
+    )
+    assert answer["errors"][0]["extensions"]["permission"] == "TEAM_VIEW"
+
+
+async def test_nothing_crosses_teams(api: Api) -> None:
+    mine, other = Scene(), Scene()
+    await mine.build()
+    await other.build()
+    await mine.become(is_admin=True)
+    token = await api.token(mine.viewer)
+    ids = [encode_id("User", one) for one in other.users.values()]
+    ids += [encode_id("Group", other.group), encode_id("Role", other.role), encode_id("Team", other.team_id)]
+    ids += [encode_id("EmailActivity", one) for one in other.emails.values()]
+    found = await api.data(token, "query($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=ids)
+    assert found["nodes"] == [None] * len(ids)
+    assert (await api.data(token, "{ activities { totalCount } }"))["activities"]["totalCount"] == 6
+
+
+async def test_a_changed_role_counts_at_once(api: Api) -> None:
+    scene = Scene()
+    await scene.build()
+    token = await api.token(scene.viewer)
+    count = "{ users { totalCount } }"
+    assert (await api.data(token, count))["users"]["totalCount"] == 1
+    await scene.become("TEAM_VIEW")
+    assert (await api.data(token, count))["users"]["totalCount"] == 4
+    await scene.become()
+    assert (await api.data(token, count))["users"]["totalCount"] == 1
+
+
+async def test_scopes_bound_a_token(api: Api) -> None:
+    scene = Scene()
+    await scene.build()
+    await scene.become(is_admin=True)
+    importer = await api.token(scene.viewer, scopes=["IMPORT"])
+    answer = await api.query(importer, "{ viewer { permissions } }")
+    assert answer["errors"][0]["extensions"]["permission"] == "scope:READ"
+    reader = await api.token(scene.viewer, scopes=["READ"])
+    answer = await api.query(reader, ROOTS["importActivities"] or "")
+    assert answer["errors"][0]["extensions"]["permission"] == "scope:IMPORT"
