@@ -187,6 +187,9 @@ def decode_json(line: bytes | str) -> AnyRecord | TombstoneRecord:
         raise RecordRefused("INVALID_JSON", None, "The line is not UTF-8.") from error
 
 
+_DELETED = {"true": True, "1": True, "false": False, "0": False}
+
+
 def decode_mapping(values: Mapping[str, Any], *, strings: bool = False) -> AnyRecord | TombstoneRecord:
     """Read one record that is a mapping already.
 
@@ -200,7 +203,7 @@ def decode_mapping(values: Mapping[str, Any], *, strings: bool = False) -> AnyRe
     if strings:
         values = {key: value for key, value in values.items() if value not in ("", None)}
         if "deleted" in values:
-            values["deleted"] = str(values["deleted"]).lower() in {"true", "1"}
+            values["deleted"] = _DELETED.get(str(values["deleted"]).lower(), values["deleted"])
     try:
         if values.get("deleted") is True:
             return msgspec.convert(dict(values), TombstoneRecord, strict=not strings)
