@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any, TypeVar
 
 import orjson
 import structlog
@@ -12,6 +13,8 @@ from starlette.responses import Response
 from domain.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
 
 log = structlog.get_logger(__name__)
+
+Event = TypeVar("Event")
 
 GRAPHQL_MEDIA_TYPE = "application/graphql-response+json"
 _STATUS: dict[type[DomainError], int] = {
@@ -40,6 +43,18 @@ def error_response(error: DomainError, *, media_type: str = "application/json") 
     if isinstance(error, Unauthenticated):
         headers["www-authenticate"] = 'Bearer realm="sideline"'
     return Response(body, status_code=_STATUS.get(type(error), 500), media_type=media_type, headers=headers)
+
+
+async def guarded(stream: AsyncIterator[Event], request_id: str) -> AsyncGenerator[Event, None]:
+    """A subscription's events; what ends them early leaves as an error of ours.
+
+    graphql-core tells an error of a stream past every extension, so that it must be made here.
+    """
+    try:
+        async for event in stream:
+            yield event
+    except Exception as error:
+        raise to_graphql_error(GraphQLError(str(error), original_error=error), request_id) from error
 
 
 def to_graphql_error(error: GraphQLError, request_id: str) -> GraphQLError:

@@ -9,6 +9,7 @@ from strawberry.permission import BasePermission
 from strawberry.schema.config import StrawberryConfig
 
 from api.context import Context
+from api.errors import guarded
 from api.execution import SidelineExecutor
 from api.extensions import OneErrorPlace, RenewedContext
 from api.permissions import requires, requires_scope
@@ -201,7 +202,7 @@ class Subscription:
         permission_classes=[requires_scope(TokenScope.READ)],
     )
     async def job_progress(self, info: Info, job_id: strawberry.ID) -> AsyncGenerator[Job, None]:
-        async for job in job_resolvers.watch_job(info.context, job_id):
+        async for job in guarded(job_resolvers.watch_job(info.context, job_id), info.context.request_id):
             yield job
 
 

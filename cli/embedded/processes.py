@@ -195,6 +195,8 @@ def _setpriv(owner: tuple[int, int]) -> list[str]:
         f"--reuid={owner[0]}",
         f"--regid={owner[1]}",
         "--clear-groups",
+        # Without it access(2), by which PostgreSQL looks for its own programs, would not count the capability.
+        "--securebits=+no_setuid_fixup",
         "--inh-caps=+dac_override",
         "--ambient-caps=+dac_override",
     ]
