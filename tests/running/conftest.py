@@ -42,7 +42,7 @@ class Installation:
         base = dict(os.environ) if environment is None else environment
         base = base | {"SIDELINE_HOME": str(home), "PORT": str(self.port)}
         self.process = subprocess.Popen(
-            command, cwd=cwd, env=base, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command, cwd=cwd, env=base, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         )
         self.said: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -88,7 +88,10 @@ class Installation:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to stop, and wait for it."""
-        self.process.send_signal(number)
+        if number is signal.SIGINT:
+            os.killpg(self.process.pid, number)  # as a terminal does at Ctrl-C
+        else:
+            self.process.send_signal(number)
         code = self.process.wait(timeout=60)
         self._reader.join(timeout=10)
         return code
