@@ -42,7 +42,13 @@ class Installation:
         base = dict(os.environ) if environment is None else environment
         base = base | {"SIDELINE_HOME": str(home), "PORT": str(self.port)}
         self.process = subprocess.Popen(
-            command, cwd=cwd, env=base, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            command,
+            cwd=cwd,
+            env=base,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
         )
         self.said: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -1,0 +1,1 @@
+"""Measurements against floors, as ratios of one run."""

@@ -1,0 +1,102 @@
+"""Bulk import against a bare COPY of the same rows into the same table with the same indexes and constraints."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import tempfile
+from pathlib import Path
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from bench.measure import Comparison, compare
+from domain import database, imports, teams
+from domain.database import acquire
+from domain.imports import ImportOptions
+from domain.records import CONTENT_COLUMNS, Importing, stage
+from domain.uploads import PIECE_BYTES, read_entries
+
+ROWS = 100_000
+REPS = 50
+GOAL = 3.0
+
+
+def _record(random: Random, number: int, users: list[str]) -> dict[str, Any]:
+    moment = f"2026-{random.randrange(1, 11):02}-{random.randrange(1, 29):02}T{random.randrange(24):02}:10:00Z"
+    record: dict[str, Any] = {
+        "externalId": f"x{number}",
+        "user": random.choice(users),
+        "occurredAt": moment,
+        "version": 1,
+    }
+    kind = random.random()
+    if kind < 0.5:
+        return record | {"kind": "email", "subject": "Quick question", "openCount": random.randrange(3)}
+    if kind < 0.8:
+        return record | {"kind": "call", "durationSeconds": 120, "connected": random.random() < 0.3}
+    if kind < 0.9:
+        return record | {"kind": "cadence_step", "cadence": "New business", "step": 2}
+    return record | {"kind": "meeting", "startsAt": moment, "endsAt": moment, "status": "held"}
+
+
+async def _team() -> tuple[UUID, dict[str, UUID]]:
+    async with acquire() as connection:
+        team_id = await teams.create_team(connection, name="Import", timezone="America/New_York")
+        role_id = await teams.role_named(connection, team_id, teams.USER)
+        users = {}
+        for number in range(REPS):
+            email = f"rep{number}@example.test"
+            users[email] = await teams.create_user(connection, team_id, name=email, email=email, role_id=role_id)
+    return team_id, users
+
+
+async def measure(database_url: str) -> Comparison:
+    """Import a file of NDJSON, rollups, keys, idempotency and all; each round into a source of its own."""
+    await database.migrate(database_url)
+    await database.connect(database_url, pool_size=4)
+    try:
+        team_id, users = await _team()
+        floor_team, floor_users = await _team()
+        random = Random(1)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "records.ndjson"
+            with file.open("w") as output:
+                for number in range(ROWS):
+                    output.write(json.dumps(_record(random, number, list(users))) + "\n")
+            rounds = itertools.count()
+
+            def pieces() -> Any:
+                with file.open("rb") as opened:
+                    while piece := opened.read(PIECE_BYTES):
+                        yield piece
+
+            async def ours() -> None:
+                options = ImportOptions(f"bench {next(rounds)}", "ndjson")
+                entries = read_entries(pieces(), "ndjson", compressed=False)
+                done = await imports.take_file_in(team_id, options, entries, holder="bench")
+                assert done.accepted == ROWS
+
+            importing = Importing(currency="USD", users=floor_users, now_version=1)
+            entries = read_entries(pieces(), "ndjson", compressed=False)
+            staged = [stage(entry.record, entry.position, importing) for entry in entries if entry.record is not None]
+            columns = ["id", "team_id", "user_id", "kind", "occurred_at", "source", "external_id", *CONTENT_COLUMNS]
+            ids = itertools.count()
+
+            def rows(source: str) -> Any:
+                return [
+                    (UUID(int=next(ids)), floor_team, row[2], row[3], row[4], source, row[5], *row[10:])
+                    for row in staged
+                ]
+
+            prepared: list[Any] = []
+
+            async def floor() -> None:
+                async with acquire() as connection, connection.transaction():
+                    await connection.copy_records_to_table("activities", records=prepared.pop(), columns=columns)
+
+            # The floor's rows are made before its clock runs.
+            prepared.extend(rows(f"floor {number}") for number in range(4))
+            return await compare("bulk import of 100,000 records", ours, floor, goal=GOAL, rounds=3)
+    finally:
+        await database.disconnect()

@@ -1,0 +1,115 @@
+"""GraphiQL in a real browser, on a real server.
+
+Invariants: it signs a demo person in by the picker, shows what the API answers, carries subscriptions, shows another
+person's lesser access after a switch, breaks no rule of its content security policy, and asks nobody but its server.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from graphql import build_client_schema, get_introspection_query, parse, validate
+from playwright.async_api import Page, async_playwright
+
+from tests.running.conftest import ROOT, Running
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+EXAMPLES = ROOT / "web" / "src" / "examples"
+
+
+@asynccontextmanager
+async def browser(url: str) -> AsyncIterator[Page]:
+    troubles: list[str] = []
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = await chromium.new_page(viewport={"width": 1280, "height": 800})
+        page.on("console", lambda said: troubles.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("request", lambda asked: None if asked.url.startswith((url, "blob:")) else troubles.append(asked.url))
+        page.on("websocket", lambda socket: None if url.split("//")[1] in socket.url else troubles.append(socket.url))
+        try:
+            yield page
+        finally:
+            await chromium.close()
+    # Forms of refused answers belong to the test; everything else would be a fault of the page.
+    assert [one for one in troubles if "status of 40" not in one] == []
+
+
+async def result(page: Page, needle: str) -> str:
+    """The answer, once it holds something."""
+    await page.wait_for_function(
+        "needle => document.querySelector('.result-window')?.innerText.replaceAll('\\u00a0', ' ').includes(needle)",
+        arg=needle,
+    )
+    text: str = await page.evaluate("document.querySelector('.result-window').innerText")
+    return text.replace("\u00a0", " ")
+
+
+async def run_tab(page: Page, name: str) -> None:
+    await page.get_by_role("tab", name=name, exact=True).click()
+    await page.wait_for_timeout(300)
+    await page.click(".graphiql-execute-button")
+
+
+def test_the_examples_are_valid(running: Running) -> None:
+    schema = build_client_schema(running.installation.query(running.tokens["rep@demo.test"], get_introspection_query()))
+    files = sorted(EXAMPLES.glob("*.graphql"))
+    assert len(files) == 7
+    for file in files:
+        assert validate(schema, parse(file.read_text())) == [], file.name
+
+
+def test_the_page_is_under_its_policy(running: Running) -> None:
+    answer = httpx.get(f"{running.installation.url}/graphql", headers={"accept": "text/html"})
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe-eval" not in policy
+    assert "http" not in policy
+    for path in re.findall(r'(?:src|href)="([^"]+)"', answer.text):
+        assert httpx.get(running.installation.url + path).status_code == 200
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
+async def test_graphiql(running: Running) -> None:
+    url = running.installation.url
+    async with browser(url) as page:
+        await page.goto(f"{url}/graphql")
+        await page.get_by_label("Demo person").select_option("manager@demo.test")
+        await page.wait_for_selector(".graphiql-execute-button")
+        assert "Morgan Ellis, Manager, Sideline Demo" in await page.get_by_test_id("who").inner_text()
+        await page.wait_for_selector(".docExplorerWrap, .graphiql-explorer-root, .graphiql-plugin")
+
+        await run_tab(page, "Team")
+        direct = _direct(running, "manager@demo.test", "team")
+        total = direct["teamDashboard"]["metrics"][0]["value"]
+        assert f'"value": "{total}"' in await result(page, f'"value": "{total}"')
+
+        await run_tab(page, "Access")
+        assert "LIVE_CALL_STUDIO" in await result(page, '"landingTab": "TEAM"')
+
+        await page.get_by_label("Demo person").select_option("rep@demo.test")
+        await page.wait_for_function("document.querySelector('[data-testid=who]')?.innerText.includes('Riley Carter')")
+        await run_tab(page, "Access")
+        assert "LIVE_CALL_STUDIO" not in await result(page, '"landingTab": "INDIVIDUAL"')
+        await run_tab(page, "Reps")
+        await result(page, '"permission": "TEAM_VIEW"')
+
+        await run_tab(page, "JobProgress")
+        await result(page, '"NOT_FOUND"')
+
+
+def _direct(running: Running, email: str, name: str) -> Any:
+    variables = json.loads((EXAMPLES / f"{name}.variables.json").read_text())
+    return running.installation.query(
+        running.tokens[email], Path(EXAMPLES / f"{name}.graphql").read_text(), **variables
+    )
