@@ -2,13 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from functools import lru_cache
 
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, parse, specified_rules, validate
 from starlette.websockets import WebSocket
 from strawberry.extensions import SchemaExtension
+from strawberry.extensions.query_depth_limiter import create_validator
 
 from api.context import Context
 from api.errors import to_graphql_error
+
+DOCUMENT_CACHE_SIZE = 500
+DEEPEST_QUERY = 20
+_RULES = (*specified_rules, create_validator(DEEPEST_QUERY, None, None))
+
+
+@lru_cache(maxsize=DOCUMENT_CACHE_SIZE)
+def _checked(schema: GraphQLSchema, text: str) -> tuple[DocumentNode, list[GraphQLError]]:
+    document = parse(text)
+    return document, validate(schema, document, _RULES)
+
+
+class KnownDocuments(SchemaExtension):
+    """A document is parsed and validated once; clients send the same few again and again.
+
+    Strawberry's own caches live as long as one request when they are made for one, and are not safe to share when they
+    are not; their keys hash the whole tree.
+    """
+
+    def on_parse(self) -> Iterator[None]:
+        """Instead of parsing."""
+        context = self.execution_context
+        if context.query is not None:
+            context.graphql_document, _errors = _checked(_graphql_schema(context.schema), context.query)
+        yield
+
+    def on_validate(self) -> Iterator[None]:
+        """Instead of validating."""
+        context = self.execution_context
+        if context.query is not None:
+            _document, errors = _checked(_graphql_schema(context.schema), context.query)
+            context.pre_execution_errors = list(errors)
+        yield
+
+
+def _graphql_schema(schema: object) -> GraphQLSchema:
+    found: GraphQLSchema = schema._schema  # type: ignore[attr-defined]
+    return found
 
 
 class RenewedContext(SchemaExtension):

@@ -1,7 +1,7 @@
 """Taking files in: batch by batch, each with its counts, refused records and the job's cursor in one transaction.
 
 A kill at any point leaves whole batches behind; the next holder of the job skips what is committed and goes on. The
-next batch is read and decoded in a thread while the database works on this one.
+next batch is read, decoded and turned into rows in a thread while the database works on this one.
 """
 
 from __future__ import annotations
@@ -270,14 +270,20 @@ async def take_entries_in(
     processed = int(job.cursor.get("processed", 0))
     rest = (entry for entry in entries if entry.position > done)
 
-    def read(rows: int) -> list[Entry]:
-        return list(islice(rest, rows))
+    async def ready(rows: int) -> _Batch | None:
+        entries = await asyncio.to_thread(lambda: list(islice(rest, rows)))
+        if not entries:
+            return None
+        items = [(entry.position, entry.record) for entry in entries if entry.record is not None]
+        async with acquire() as connection:
+            importing = await ingest.read_importing(connection, row.team_id, items)
+        return _Batch(entries, await asyncio.to_thread(ingest.prepare, items, importing))
 
-    following = asyncio.create_task(asyncio.to_thread(read, FIRST_BATCH_ROWS))
+    following = asyncio.create_task(ready(FIRST_BATCH_ROWS))
     try:
-        while batch := await following:
-            following = asyncio.create_task(asyncio.to_thread(read, BATCH_ROWS))
-            processed += len(batch)
+        while (batch := await following) is not None:
+            following = asyncio.create_task(ready(BATCH_ROWS))
+            processed += len(batch.entries)
             await in_transaction(_batch_work(job, row, batch, processed))
             if on_progress is not None:
                 on_progress(processed)
@@ -289,19 +295,24 @@ async def take_entries_in(
             following.exception()
 
 
-def _batch_work(job: ClaimedJob, row: Import, batch: list[Entry], processed: int) -> Callable[[Connection], Any]:
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    entries: list[Entry]
+    prepared: ingest.Prepared
+
+
+def _batch_work(job: ClaimedJob, row: Import, batch: _Batch, processed: int) -> Callable[[Connection], Any]:
     async def work(connection: Connection) -> None:
-        items = [(entry.position, entry.record) for entry in batch if entry.record is not None]
         refused = [
             RecordError(entry.position, entry.refusal.code, entry.refusal.field, entry.refusal.message)
-            for entry in batch
+            for entry in batch.entries
             if entry.refusal is not None
         ]
         undo = connection.transaction()
         await undo.start()
-        outcome = await ingest.take_in_within(connection, row.team_id, row.source, items, errors=refused)
+        outcome = await ingest.take_in_within(connection, row.team_id, row.source, batch.prepared, errors=refused)
         await (undo.rollback() if row.dry_run else undo.commit())
-        raws = {entry.position: entry.raw for entry in batch} if outcome.errors else {}
+        raws = {entry.position: entry.raw for entry in batch.entries} if outcome.errors else {}
         await _quarantine(connection, row, [(error, raw_text(raws[error.position])) for error in outcome.errors])
         await connection.execute(
             """
@@ -314,7 +325,7 @@ def _batch_work(job: ClaimedJob, row: Import, batch: list[Entry], processed: int
             outcome.unchanged,
             outcome.rejected,
         )
-        cursor = {"position": batch[-1].position, "processed": processed}
+        cursor = {"position": batch.entries[-1].position, "processed": processed}
         await jobs.save_progress(connection, job, cursor, processed, None)
 
     return work

@@ -194,40 +194,76 @@ def check_source(source: str) -> None:
         raise Invalid(f"source: name the system in 1 to {SOURCE_LIMIT} characters.", path=("source",))
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch that is ready for the tables, but for what only the transaction can know.
+
+    Args:
+        batch: The records.
+        importing: What they were read against.
+        rows: The newest row of each external id.
+        refused: Why others were refused.
+        repeats: Records that fell away beside a newer one of the batch.
+    """
+
+    batch: tuple[Item, ...]
+    importing: Importing
+    rows: tuple[StagedRow, ...]
+    refused: tuple[RecordError, ...]
+    repeats: int
+
+
+async def read_importing(connection: Connection, team_id: UUID, batch: Sequence[Item]) -> Importing:
+    """What a batch is read against.
+
+    Raises:
+        NotFound: there is no such team.
+    """
+    currency = await connection.fetchval("SELECT currency FROM teams WHERE id = $1", team_id)
+    if currency is None:
+        raise NotFound("No such team.")
+    users = await _find_users(connection, team_id, batch)
+    return Importing(currency=currency, users=users, now_version=time.time_ns() // 1_000)
+
+
+def prepare(batch: Sequence[Item], importing: Importing) -> Prepared:
+    """Turn records into rows. It needs no connection, so that a thread can do it while another batch is at the tables."""
+    refused: list[RecordError] = []
+    rows: dict[str, StagedRow] = {}
+    repeats = 0
+    for position, record in batch:
+        try:
+            repeats += _keep_newest(rows, stage(record, position, importing))
+        except RecordRefused as refusal:
+            refused.append(RecordError(position, refusal.code, refusal.field, refusal.message))
+    return Prepared(tuple(batch), importing, tuple(rows.values()), tuple(refused), repeats)
+
+
 async def take_in_within(
     connection: Connection,
     team_id: UUID,
     source: str,
-    items: Iterable[Item],
+    items: Iterable[Item] | Prepared,
     *,
     errors: Sequence[RecordError] = (),
 ) -> Outcome:
     """The same within the caller's transaction, so that a cursor can commit with the batch."""
     check_source(source)
-    batch = list(items)
     # Waits for a rebuild of the rollups, and holds one off: see domain/rollups.py.
     team = await connection.fetchrow("SELECT timezone, currency FROM teams WHERE id = $1 FOR SHARE", team_id)
     if team is None:
         raise NotFound("No such team.")
-    importing = Importing(
-        currency=team["currency"],
-        users=await _find_users(connection, team_id, batch),
-        now_version=time.time_ns() // 1_000,
-    )
-    refused = list(errors)
-    rows: dict[str, StagedRow] = {}
-    repeats = 0
-    for position, record in batch:
-        try:
-            row = stage(record, position, importing)
-            repeats += _keep_newest(rows, row)
-        except RecordRefused as refusal:
-            refused.append(RecordError(position, refusal.code, refusal.field, refusal.message))
-    accepted = 0
-    if rows:
-        accepted, conflicts = await _apply(connection, team_id, source, team["timezone"], list(rows.values()))
+    if isinstance(items, Prepared) and items.importing.currency == team["currency"]:
+        prepared = items
+    else:
+        batch = items.batch if isinstance(items, Prepared) else tuple(items)
+        prepared = prepare(batch, await read_importing(connection, team_id, batch))
+    refused = [*errors, *prepared.refused]
+    accepted, repeats = 0, prepared.repeats
+    if prepared.rows:
+        accepted, conflicts = await _apply(connection, team_id, source, team["timezone"], prepared.rows)
         refused += [_version_conflict(position) for position in conflicts]
-        repeats += len(rows) - accepted - len(conflicts)
+        repeats += len(prepared.rows) - accepted - len(conflicts)
     refused.sort(key=lambda error: error.position)
     return Outcome(accepted, repeats, tuple(refused))
 
@@ -277,7 +313,7 @@ async def _find_users(connection: Connection, team_id: UUID, batch: Sequence[Ite
 
 
 async def _apply(
-    connection: Connection, team_id: UUID, source: str, timezone: str, rows: list[StagedRow]
+    connection: Connection, team_id: UUID, source: str, timezone: str, rows: Sequence[StagedRow]
 ) -> tuple[int, list[int]]:
     """Put staged rows into the tables. Returns how many changed something, and the positions in conflict."""
     for statement in _CREATE_TEMPORARY:

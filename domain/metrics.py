@@ -469,12 +469,12 @@ def compute(key: str, sums: Sums) -> Number | None:
     numerator = sums[formula.numerator]
     if not formula.denominators:
         return numerator
-    denominator: Number = 0
-    for position in formula.denominators:
+    denominator = sums[formula.denominators[0]]
+    for position in formula.denominators[1:]:
         denominator += sums[position]
     if not denominator:
         return None
-    return (Decimal(numerator) / Decimal(denominator * formula.scale)).quantize(RATIO_STEP, ROUND_HALF_EVEN)
+    return (Decimal(numerator) / (denominator * formula.scale)).quantize(RATIO_STEP, ROUND_HALF_EVEN)
 
 
 def available_metrics(feeds: Collection[str]) -> frozenset[str]:

@@ -4,14 +4,13 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import strawberry
-from strawberry.extensions import ParserCache, QueryDepthLimiter, ValidationCache
 from strawberry.permission import BasePermission
 from strawberry.schema.config import StrawberryConfig
 
 from api.context import Context
 from api.errors import guarded
 from api.execution import SidelineExecutor
-from api.extensions import OneErrorPlace, RenewedContext
+from api.extensions import KnownDocuments, OneErrorPlace, RenewedContext
 from api.permissions import requires, requires_scope
 from api.resolvers import jobs as job_resolvers
 from api.resolvers.activities import activities_of
@@ -44,8 +43,6 @@ from domain.paging import LARGEST_PAGE, page_request
 from domain.people import UserFilter as DomainUserFilter
 
 Info = strawberry.Info[Context]
-DOCUMENT_CACHE_SIZE = 500
-DEEPEST_QUERY = 20
 
 
 def _reading(description: str, *permissions: type[BasePermission]) -> Any:
@@ -223,8 +220,6 @@ schema = SidelineSchema(
     extensions=[
         RenewedContext,
         OneErrorPlace,
-        lambda: QueryDepthLimiter(max_depth=DEEPEST_QUERY),
-        lambda: ParserCache(maxsize=DOCUMENT_CACHE_SIZE),
-        lambda: ValidationCache(maxsize=DOCUMENT_CACHE_SIZE),
+        KnownDocuments,
     ],
 )

@@ -9,9 +9,11 @@ from graphql import GraphQLError
 
 def decimal_text(value: Decimal | int) -> str:
     """A number without exponent or trailing zeros: `1200`, `0.25`."""
-    if isinstance(value, int):
+    if type(value) is int:
         return str(value)
-    text = format(value, "f")
+    text = str(value)
+    if "E" in text:
+        text = format(value, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text == "-0" else text

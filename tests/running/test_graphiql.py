@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from graphql import build_client_schema, get_introspection_query, parse, validate
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page, async_playwright, expect
 
 from tests.running.conftest import ROOT, Running
 
@@ -45,18 +45,22 @@ async def browser(url: str) -> AsyncIterator[Page]:
     assert [one for one in troubles if "status of 40" not in one] == []
 
 
+async def text_of(page: Page, selector: str) -> str:
+    """What an element shows."""
+    found = await page.locator(selector).first.inner_text()
+    return found.replace("\u00a0", " ")
+
+
 async def result(page: Page, needle: str) -> str:
     """The answer, once it holds something."""
-    await page.wait_for_function(
-        "needle => document.querySelector('.result-window')?.innerText.replaceAll('\\u00a0', ' ').includes(needle)",
-        arg=needle,
+    await expect(page.locator(".result-window")).to_contain_text(
+        re.compile(re.escape(needle).replace(r"\ ", r"\s")), timeout=20_000
     )
-    text: str = await page.evaluate("document.querySelector('.result-window').innerText")
-    return text.replace("\u00a0", " ")
+    return await text_of(page, ".result-window")
 
 
 async def run_tab(page: Page, name: str) -> None:
-    await page.get_by_role("tab", name=name, exact=True).click()
+    await page.locator(".graphiql-tab-button").get_by_text(name, exact=True).click()
     await page.wait_for_timeout(300)
     await page.click(".graphiql-execute-button")
 
@@ -98,7 +102,7 @@ async def test_graphiql(running: Running) -> None:
         assert "LIVE_CALL_STUDIO" in await result(page, '"landingTab": "TEAM"')
 
         await page.get_by_label("Demo person").select_option("rep@demo.test")
-        await page.wait_for_function("document.querySelector('[data-testid=who]')?.innerText.includes('Riley Carter')")
+        await expect(page.get_by_test_id("who")).to_contain_text("Riley Carter")
         await run_tab(page, "Access")
         assert "LIVE_CALL_STUDIO" not in await result(page, '"landingTab": "INDIVIDUAL"')
         await run_tab(page, "Reps")
