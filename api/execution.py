@@ -10,7 +10,7 @@ same answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from api.schema.metrics import MetricRow, change, change_ratio
 from api.schema.scalars import decimal_text
 from domain.dashboards import TrendStep
-from domain.metrics import Number, compute
+from domain.metrics import METRICS, Number, Sums, compute, compute_all
 from domain.periods import TrendInterval
 
 _TrendCell = Callable[[str, TrendStep, bool], Any]
@@ -147,36 +147,48 @@ async def _apply_with_trends(plan: _Plan, row: MetricRow) -> list[dict[str, Any]
 
 
 def _apply(plan: _Plan, row: MetricRow, steps: dict[TrendInterval, Any]) -> list[dict[str, Any]]:
-    answer = []
-    current, before = row.sums.current, row.sums.previous
-    compared = plan.wants_previous and before is not None
-    for key in row.keys:
-        available = key in row.available
-        value = compute(key, current) if available else None
-        previous = compute(key, before) if compared and available else None  # type: ignore[arg-type]
-        cell: dict[str, Any] = {}
-        for response_name, name in plan.fields:
-            if name == "metric":
-                cell[response_name] = key
-            elif name == "value":
-                cell[response_name] = None if value is None else decimal_text(value)
-            elif name == "previous":
-                cell[response_name] = None if previous is None else decimal_text(previous)
-            elif name == "change":
-                cell[response_name] = _text(change(value, previous))
-            elif name == "available":
-                cell[response_name] = available
-            elif name == "changeRatio":
-                cell[response_name] = _text(change_ratio(value, previous))
-            elif name == "trend":
-                trend = plan.trends[response_name]
-                cell[response_name] = [
-                    {response: make(key, step, available) for response, make in trend.cells}
-                    for step in steps[trend.interval]
-                ]
-            elif name == "__typename":
-                cell[response_name] = "MetricValue"
-            else:
-                cell[response_name] = None
-        answer.append(cell)
-    return answer
+    """Column by column, so that the loops over cells are the interpreter's own."""
+    keys, available = row.keys, row.available
+    values = _shown(keys, available, row.sums.current)
+    nothing: list[Any] = [None] * len(keys)
+    previous = nothing
+    if plan.wants_previous and row.sums.previous is not None:
+        previous = _shown(keys, available, row.sums.previous)
+    columns: list[Iterable[Any]] = []
+    for response_name, name in plan.fields:
+        if name == "metric":
+            columns.append(keys)
+        elif name == "value":
+            columns.append(_texts(values))
+        elif name == "previous":
+            columns.append(_texts(previous))
+        elif name == "change":
+            columns.append(_texts(map(change, values, previous)))
+        elif name == "changeRatio":
+            columns.append(_texts(map(change_ratio, values, previous)))
+        elif name == "available":
+            columns.append([key in available for key in keys])
+        elif name == "trend":
+            columns.append([_trend(plan.trends[response_name], key, key in available, steps) for key in keys])
+        elif name == "__typename":
+            columns.append(["MetricValue"] * len(keys))
+        else:
+            columns.append(nothing)
+    names = [response_name for response_name, _name in plan.fields]
+    return [dict(zip(names, cell, strict=True)) for cell in zip(*columns, strict=True)]
+
+
+def _shown(keys: tuple[str, ...], available: frozenset[str], sums: Sums) -> list[Number | None]:
+    values = compute_all(keys, sums)
+    if len(available) < len(METRICS):
+        return [value if key in available else None for key, value in zip(keys, values, strict=True)]
+    return values
+
+
+def _texts(values: Iterable[Number | None]) -> list[str | None]:
+    # Most numbers are whole.
+    return [str(value) if type(value) is int else _text(value) for value in values]
+
+
+def _trend(trend: _Trend, key: str, available: bool, steps: dict[TrendInterval, Any]) -> list[dict[str, Any]]:
+    return [{response: make(key, step, available) for response, make in trend.cells} for step in steps[trend.interval]]

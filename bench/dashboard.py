@@ -60,7 +60,10 @@ async def _team() -> tuple[UUID, str]:
                 group_id=groups[number % GROUPS],
             )
         names = ", ".join(BASE_SUM_NAMES)
-        values = ", ".join("(random() * 20)::int" for _ in BASE_SUM_NAMES)
+        # Amounts with cents: no two reps share a rank, so that both sides put the same ones first.
+        values = ", ".join(
+            "(random() * 9999)::numeric(8, 2)" if base.money else "(random() * 20)::int" for base in BASE_SUMS
+        )
         await connection.execute(
             f"""
             INSERT INTO rollup_days (team_id, user_id, day, {names})

@@ -227,7 +227,7 @@ async def read_importing(connection: Connection, team_id: UUID, batch: Sequence[
 
 
 def prepare(batch: Sequence[Item], importing: Importing) -> Prepared:
-    """Turn records into rows. It needs no connection, so that a thread can do it while another batch is at the tables."""
+    """Turn records into rows; without a connection, so that a thread can do it while another batch is at the tables."""
     refused: list[RecordError] = []
     rows: dict[str, StagedRow] = {}
     repeats = 0
