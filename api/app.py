@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -67,6 +68,10 @@ def create_app(settings: Settings) -> Starlette:
         await database.connect(settings.require_database_url(), pool_size=settings.database_pool_size)
         app.state.queue = await create_pool(RedisSettings.from_dsn(settings.require_redis_url()))
         app.state.oidc = OidcIssuer.from_settings(settings)
+        # What lives as long as the process (modules, the schema) is no garbage: the collector need not walk it again
+        # and again while requests make their thousands of cells.
+        gc.collect()
+        gc.freeze()
         try:
             yield
         finally:

@@ -23,6 +23,10 @@ else:
 
 Result = TypeVar("Result")
 
+LARGEST_CACHED_STATEMENT_BYTES = 131_072
+"""A dashboard's statement names every base sum several times: beyond asyncpg's own limit it would be prepared anew
+each time."""
+
 MIGRATION_LOCK_KEY = 7_305_417_201
 """Advisory lock that makes two starting processes migrate one after the other."""
 
@@ -62,6 +66,7 @@ def tortoise_config(url: str, *, pool_size: int = 10) -> dict[str, Any]:
         "maxsize": pool_size,
         "application_name": "sideline",
         "reset": _keep_session,
+        "max_cacheable_statement_size": LARGEST_CACHED_STATEMENT_BYTES,
         "server_settings": {"jit": "off", "timezone": "UTC"},
     }
     if "sslmode" in query:
