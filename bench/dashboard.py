@@ -95,7 +95,12 @@ def _floor_sql() -> str:
     """One statement by hand: the quotients are SQL's, every number comes as text."""
     sums = ", ".join(f"sum(r.{base.name}){'' if base.money else '::bigint'} AS {base.name}" for base in BASE_SUMS)
     again = ", ".join(f"sum(x.{base.name}){'' if base.money else '::bigint'} AS {base.name}" for base in BASE_SUMS)
-    cells = ", ".join(f"trim_scale(round({sql_expression(key, 's')}, 6))::text AS {key.lower()}" for key in METRICS)
+    values = ", ".join(f"round({sql_expression(key, 's')}, 6) AS {key.lower()}" for key in METRICS)
+    cells = ", ".join(
+        f"trim_scale(c.{key.lower()})::text, trim_scale(p.{key.lower()})::text,"
+        f" trim_scale(c.{key.lower()} - p.{key.lower()})::text"
+        for key in METRICS
+    )
     names = ", ".join(BASE_SUM_NAMES)
     return f"""
     WITH per_user AS MATERIALIZED (
@@ -113,8 +118,10 @@ def _floor_sql() -> str:
         UNION ALL
         SELECT 2, u.id, u.name, t.place, x.period, {names} FROM top t
         JOIN per_user x USING (user_id) JOIN users u ON u.id = x.user_id
-    )
-    SELECT s.section, s.id, s.name, s.place, s.period, {cells} FROM shown s ORDER BY section, place, name, id, period
+    ), numbers AS MATERIALIZED (SELECT s.section, s.id, s.name, s.place, s.period, {values} FROM shown s)
+    SELECT c.section, c.id, c.name, c.place, {cells}
+    FROM numbers c LEFT JOIN numbers p ON p.section = c.section AND p.id IS NOT DISTINCT FROM c.id AND p.period = 1
+    WHERE c.period = 0 ORDER BY c.section, c.place, c.name, c.id
     """
 
 
@@ -122,13 +129,12 @@ def _floor_json(rows: list[Any]) -> bytes:
     keys = list(METRICS)
     sections: dict[int, list[Any]] = {0: [], 1: [], 2: []}
     for row in rows:
-        section, row_id, name, place, period, *values = row
-        if period == 0:
-            cells = [{"metric": key, "value": value} for key, value in zip(keys, values, strict=True)]
-            sections[section].append({"id": row_id, "name": name, "rank": place, "metrics": cells})
-        else:
-            for cell, value in zip(sections[section][-1]["metrics"], values, strict=True):
-                cell["previous"] = value
+        section, row_id, name, place, *numbers = row
+        cells = [
+            {"metric": key, "value": value, "previous": previous, "change": change}
+            for key, value, previous, change in zip(keys, numbers[::3], numbers[1::3], numbers[2::3], strict=True)
+        ]
+        sections[section].append({"id": row_id, "name": name, "rank": place, "metrics": cells})
     return orjson.dumps(sections, option=orjson.OPT_NON_STR_KEYS, default=str)
 
 
@@ -200,7 +206,7 @@ def _check(answer: Any, floor: Any) -> None:
         assert len(rows) == len(bare), (section, len(rows), len(bare))
         for mine, its in zip(rows, bare, strict=True):
             for cell, other in zip(mine, its["metrics"], strict=True):
-                for name in ("value", "previous"):
+                for name in ("value", "previous", "change"):
                     # Halves: SQL rounds them away from zero, we to even.
                     distance = abs(Decimal(cell[name]) - Decimal(other[name]))
-                    assert distance <= RATIO_STEP, (section, cell, other)
+                    assert distance <= 2 * RATIO_STEP, (section, cell, other)

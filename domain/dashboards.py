@@ -80,7 +80,7 @@ class Audience:
     user_id: UUID | None = None
 
 
-def _rollup_slices(days: Days, period: int, arguments: list[object]) -> list[str]:
+def _rollup_slices(days: Days, period: int, arguments: list[object], join: str) -> list[str]:
     """Whole months from the month sums, the days at either end from the day sums.
 
     Served by rollup_months_month_idx and rollup_days_day_idx (or the primary keys, for few users).
@@ -101,8 +101,7 @@ def _rollup_slices(days: Days, period: int, arguments: list[object]) -> list[str
         arguments += [first, last]
         slices.append(
             f"SELECT r.user_id, {period} AS period, {', '.join(f'r.{name}' for name in BASE_SUM_NAMES)} FROM {table} r "
-            f"JOIN people p ON p.id = r.user_id "
-            f"WHERE r.team_id = $1 AND r.{column} BETWEEN ${len(arguments) - 1} AND ${len(arguments)}"
+            f"{join} WHERE r.team_id = $1 AND r.{column} BETWEEN ${len(arguments) - 1} AND ${len(arguments)}"
         )
     return slices
 
@@ -147,9 +146,12 @@ def _closure(audience: Audience, arguments: list[object]) -> str:
 def _start(audience: Audience, days: Days, previous: Days | None) -> tuple[str, list[object]]:
     arguments: list[object] = [audience.users.team_id]
     people = _people(audience, arguments)
-    slices = _rollup_slices(days, 0, arguments)
+    # Where everybody counts, the team's own rollups are everybody's.
+    everybody = audience.users.everything and audience.group_id is None and audience.user_id is None
+    join = "" if everybody else "JOIN people p ON p.id = r.user_id"
+    slices = _rollup_slices(days, 0, arguments, join)
     if previous is not None:
-        slices += _rollup_slices(previous, 1, arguments)
+        slices += _rollup_slices(previous, 1, arguments, join)
     head = f"""
     WITH RECURSIVE people AS MATERIALIZED ({people}),
     slices AS ({" UNION ALL ".join(slices)}),
@@ -157,12 +159,17 @@ def _start(audience: Audience, days: Days, previous: Days | None) -> tuple[str, 
     return head, arguments
 
 
-_COLUMNS = ", ".join(f"x.{name}" for name in BASE_SUM_NAMES)
+def _columns_of(relation: str) -> str:
+    return ", ".join(f"{relation}.{name}" for name in BASE_SUM_NAMES)
+
+
+_COLUMNS = _columns_of("x")
 
 
 def _ranking_sql(request: RankingRequest, arguments: list[object], head: str) -> tuple[str, str]:
     """CTEs and a SELECT for a page of reps; ranks and the count are over all that the search leaves."""
-    where = "(p.listed OR s.user_id IS NOT NULL)"
+    # Who is not listed, yet did something in the range; a row whose sums have all gone back to 0 is nothing.
+    where = f"(p.listed OR ({_columns_of('s')}) <> ({', '.join('0' for _ in BASE_SUM_NAMES)}))"
     if request.search:
         arguments.append(like_pattern(request.search))
         where += f" AND (p.name ILIKE ${len(arguments)} OR p.email ILIKE ${len(arguments)})"

@@ -2,7 +2,6 @@
 
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 import strawberry
 
@@ -37,14 +36,8 @@ class Individual:
     rank: int = strawberry.field(
         description="The place by the metric that sorts the list; equal numbers share a place."
     )
+    user: User = strawberry.field(description="The rep.")
     row: strawberry.Private[MetricRow]
-    user_id: strawberry.Private[Any]
-
-    @strawberry.field(description="The rep.")
-    async def user(self, info: Info) -> User:
-        found = await info.context.users.load(self.user_id)
-        assert found is not None, "a ranked rep is in sight"
-        return User.of(found)
 
     @strawberry.field(description="The rep's numbers.")
     def metrics(self) -> list[MetricValue]:
@@ -53,34 +46,34 @@ class Individual:
 
 @strawberry.type(description="A group's numbers: its members' and those of all groups below it.")
 class GroupRow:
+    group: Group = strawberry.field(description="The group.")
     row: strawberry.Private[MetricRow]
-    group_id: strawberry.Private[Any]
-
-    @strawberry.field(description="The group.")
-    async def group(self, info: Info) -> Group:
-        found = await info.context.groups.load(self.group_id)
-        assert found is not None, "a shown group exists"
-        return Group.of(found)
 
     @strawberry.field(description="The group's numbers.")
     def metrics(self) -> list[MetricValue]:
         return self.row  # type: ignore[return-value]
 
 
-def individuals_connection(question: TeamQuestion, found: Rankings) -> Connection[Individual]:
-    """A page of ranked reps."""
-    nodes = [
-        Individual(rank=one.rank, user_id=one.user_id, row=question.rep_row(one.user_id, one.sums))
-        for one in found.page.nodes
+async def individuals_connection(question: TeamQuestion, found: Rankings) -> Connection[Individual]:
+    """A page of ranked reps. The people come with it, so that no rep of the answer waits on its own."""
+    page = found.page
+    users = await question.context.users.load_many([one.user_id for one in page.nodes])
+    edges = [
+        Edge(
+            cursor=cursor,
+            node=Individual(rank=one.rank, user=User.of(user), row=question.rep_row(one.user_id, one.sums)),
+        )
+        for cursor, one, user in zip(page.cursors, page.nodes, users, strict=True)
+        # Somebody may have moved out of sight between the two statements.
+        if user is not None
     ]
 
     async def count() -> int:
         return found.total_count
 
-    page = found.page
     return Connection(
-        edges=[Edge(cursor=cursor, node=node) for cursor, node in zip(page.cursors, nodes, strict=True)],
-        nodes=nodes,
+        edges=edges,
+        nodes=[edge.node for edge in edges],
         page_info=page_info(page.cursors, page.has_next, page.has_previous),
         count=count,
     )
@@ -104,14 +97,20 @@ class TeamDashboard:
 
     @strawberry.field(description="A row for each group in sight, by name; empty without TEAM_VIEW.")
     async def groups(self) -> list[GroupRow]:
-        return [GroupRow(group_id=group_id, row=row) for group_id, row in await self.question.group_rows()]
+        rows = await self.question.group_rows()
+        groups = await self.question.context.groups.load_many([group_id for group_id, _row in rows])
+        return [
+            GroupRow(group=Group.of(group), row=row)
+            for group, (_group_id, row) in zip(groups, rows, strict=True)
+            if group is not None
+        ]
 
     @strawberry.field(description="The reps in sight, ranked.")
     async def reps(
         self, first: int | None = None, after: str | None = None, sort_by: Metric | None = None, descending: bool = True
     ) -> Connection[Individual]:
         key = None if sort_by is None else sort_by.value
-        return individuals_connection(self.question, await self.question.reps(first, after, key, descending))
+        return await individuals_connection(self.question, await self.question.reps(first, after, key, descending))
 
     @strawberry.field(description="The reps whose goals are furthest behind, the worst first.")
     def falling_behind(self, first: int = 10) -> list[Individual]:

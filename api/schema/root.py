@@ -167,7 +167,7 @@ class Query:
     ) -> Connection[Individual]:
         question = await ask_team(info, range, None, group_id, None, search=search)
         request = question.request(first, after, None if sort_by is None else sort_by.value, descending)
-        return individuals_connection(question, await question.list_reps(request))
+        return await individuals_connection(question, await question.list_reps(request))
 
     @_reading("A job that the viewer asked for; any of the team's with MANAGE_TEAM.")
     async def job(self, info: Info, id: strawberry.ID) -> Job | None:
