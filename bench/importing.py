@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,10 +21,13 @@ from domain.uploads import PIECE_BYTES, read_entries
 ROWS = 100_000
 REPS = 50
 GOAL = 3.0
+START = datetime(2026, 1, 1, tzinfo=UTC)
+SPAN = timedelta(days=300)
 
 
 def _record(random: Random, number: int, users: list[str]) -> dict[str, Any]:
-    moment = f"2026-{random.randrange(1, 11):02}-{random.randrange(1, 29):02}T{random.randrange(24):02}:10:00Z"
+    # In the order of time, as systems write their exports.
+    moment = (START + SPAN * number / ROWS).isoformat()
     record: dict[str, Any] = {
         "externalId": f"x{number}",
         "user": random.choice(users),
