@@ -62,7 +62,7 @@ def test_a_file_without_a_column_is_refused_by_name() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("kind = ", "line 1"),
+        ("kind = \nfile = 1", "line 1"),
         ('kind = "call"', "missing required field `fields`"),
         ('kind = "call"\n[fields]\nuser = { colum = "x" }', "colum"),
         ('kind = "call"\n[fields]\nuser = { column = "x", constant = "y" }', "exactly one"),

@@ -6,6 +6,7 @@ Invariants: a named range holds its day and is whole; steps partition a range; a
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -55,7 +56,7 @@ def test_steps_partition_a_range(first: date, length: int, interval: TrendInterv
     steps = list(intervals(days, interval, calendar))
     assert steps[0].first == days.first
     assert steps[-1].last == days.last
-    for before, after in zip(steps, steps[1:], strict=False):
+    for before, after in pairwise(steps):
         assert before.last + timedelta(days=1) == after.first
     for step in steps[1:]:
         if interval is TrendInterval.WEEK:
