@@ -47,8 +47,11 @@ async def test_two_seeders_at_once_and_again(fresh_database: str) -> None:
         assert await connection.fetchval("SELECT count(*) FROM users WHERE is_rep") == 48
         assert await connection.fetchval("SELECT count(*) FROM users WHERE is_rep AND group_id IS NULL") == 1
         regions = await connection.fetch(
-            "SELECT g.name, count(s.id) AS below FROM groups g "
-            "JOIN groups p ON p.id = g.parent_id AND p.parent_id IS NULL LEFT JOIN groups s ON s.parent_id = g.id GROUP BY g.name ORDER BY g.name"
+            """
+            SELECT g.name, count(s.id) AS below FROM groups g
+            JOIN groups p ON p.id = g.parent_id AND p.parent_id IS NULL
+            LEFT JOIN groups s ON s.parent_id = g.id GROUP BY g.name ORDER BY g.name
+            """
         )
         assert [tuple(row) for row in regions] == [("East", 3), ("North", 3), ("South", 3), ("West", 3)]
         latest = await connection.fetchval("SELECT max(occurred_at) FROM activities")

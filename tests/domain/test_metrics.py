@@ -1,4 +1,4 @@
-"""The catalogue: every metric that clients rely on, columns that are the tables', formulas that are one in two forms."""
+"""The catalogue: every metric that clients rely on, the tables' own columns, formulas that are one in two forms."""
 
 from __future__ import annotations
 
