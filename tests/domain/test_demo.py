@@ -1,7 +1,7 @@
 """The demo team.
 
-Invariants: the same every time; tomorrow's run adds tomorrow and never rewrites; a second run changes nothing; the people
-and the stories are those that are told of.
+Invariants: the same every time; tomorrow's run adds tomorrow and never rewrites; a second run changes nothing; the
+people and the stories are those that are told of.
 """
 
 from __future__ import annotations
