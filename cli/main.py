@@ -137,7 +137,7 @@ def seed() -> None:
         outcome = _with_database(
             lambda: seed_demo(on_progress=lambda done, total: progress.update(task, completed=done, total=total))
         )
-    print(outcome)
+    print(f"{outcome.accepted} activities were new or had gone on, over {outcome.days} days")
 
 
 @app.command("import")

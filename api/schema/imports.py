@@ -9,6 +9,7 @@ from api.context import Context
 from api.schema.nodes import Connection, connection_of, global_id
 from domain import imports, models
 from domain.database import acquire
+from domain.errors import DomainError
 from domain.ingest import Outcome
 from domain.paging import page_request
 
@@ -44,6 +45,14 @@ class ImportActivitiesPayload:
     job: Annotated["Job", strawberry.lazy("api.schema.jobs")] | None = strawberry.field(
         description="The job that goes on with it; null when all is done."
     )
+
+    @classmethod
+    def refused(cls, error: DomainError) -> "ImportActivitiesPayload":
+        """A rule said no to the whole of it."""
+        told = UserError(
+            code=error.code, message=error.message, path=["input", *(part for part in error.path if part != "input")]
+        )
+        return cls(accepted=0, unchanged=0, rejected=0, errors=[told], job=None)
 
     @classmethod
     def of(cls, outcome: Outcome) -> "ImportActivitiesPayload":

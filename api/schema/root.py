@@ -1,6 +1,6 @@
 """The schema: what can be asked, changed and subscribed to."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from typing import Any
 
 import strawberry
@@ -35,7 +35,8 @@ from api.schema.scalars import SCALARS
 from api.schema.viewer import Viewer
 from domain import access, people, periods
 from domain.database import acquire
-from domain.errors import Invalid
+from domain.errors import Conflict, Invalid, NotFound
+from domain.ingest import Outcome
 from domain.metrics import METRICS, available_metrics, unavailable_reason
 from domain.models.people import Permission
 from domain.models.tokens import TokenScope
@@ -181,15 +182,23 @@ class Mutation:
         permission_classes=[requires_scope(TokenScope.IMPORT), requires(Permission.MANAGE_TEAM)],
     )
     async def import_activities(self, info: Info, input: ImportActivitiesInput) -> ImportActivitiesPayload:
-        outcome = await import_records(info.context, input.source, input.records, dry_run=bool(input.dry_run))
-        return ImportActivitiesPayload.of(outcome)
+        work = import_records(info.context, input.source, input.records, dry_run=bool(input.dry_run))
+        return await _told(work)
 
     @strawberry.mutation(
         description="Try the refused records of an import again, now that the reason is gone.",
         permission_classes=[requires_scope(TokenScope.IMPORT), requires(Permission.MANAGE_TEAM)],
     )
     async def retry_quarantined(self, info: Info, input: RetryQuarantinedInput) -> ImportActivitiesPayload:
-        return ImportActivitiesPayload.of(await retry_quarantined(info.context, input.import_id))
+        return await _told(retry_quarantined(info.context, input.import_id))
+
+
+async def _told(work: Awaitable[Outcome]) -> ImportActivitiesPayload:
+    """What a rule refuses is told in the payload."""
+    try:
+        return ImportActivitiesPayload.of(await work)
+    except (Invalid, NotFound, Conflict) as error:
+        return ImportActivitiesPayload.refused(error)
 
 
 @strawberry.type(description="What can be subscribed to.")

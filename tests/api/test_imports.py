@@ -46,8 +46,10 @@ async def test_the_mutation_takes_the_good_ones(api: Api) -> None:
     ]
     again = (await api.data(token, IMPORT, input={"source": "s", "records": [CALL]}))["importActivities"]
     assert (again["accepted"], again["unchanged"]) == (0, 1)
-    answer = await api.query(token, IMPORT, input={"source": " ", "records": []})
-    assert answer["errors"][0]["extensions"]["code"] == "INVALID"
+    for source, records, path in ((" ", [], ["input", "source"]), ("s", [CALL] * 10_001, ["input", "records"])):
+        refused = (await api.data(token, IMPORT, input={"source": source, "records": records}))["importActivities"]
+        assert (refused["accepted"], refused["errors"][0]["code"]) == (0, "INVALID")
+        assert refused["errors"][0]["path"] == path
 
 
 async def send(api: Api, token: str, path: str, data: bytes, **headers: str) -> httpx.Response:

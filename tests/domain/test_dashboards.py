@@ -22,7 +22,7 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import dashboards, ingest, people
+from domain import activities, dashboards, ingest, people
 from domain.access import Sight
 from domain.dashboards import Audience, RankingRequest
 from domain.database import acquire, connect, disconnect
@@ -258,3 +258,42 @@ async def test_pages_of_users_stay_right_while_rows_come_and_go(database: str) -
                 cursor = page.cursors[0] if backward else page.cursors[-1]
             assert stay <= set(seen)
             assert len(seen) == len(set(seen))
+
+
+async def test_pages_of_activities_stay_right_while_rows_come_and_go(database: str) -> None:
+    async with acquire() as connection:
+        team_id = await make_team(connection)
+        user = await make_user(connection, team_id, await make_role(connection, team_id))
+    random = Random(6)
+
+    async def take(number: int, minute: int, *, deleted: bool = False) -> None:
+        record = {
+            "kind": "call",
+            "externalId": f"c{number}",
+            "user": f"{user.hex}@example.test",
+            "occurredAt": f"2026-0{minute % 3 + 1}-01T10:{minute % 20:02}:00Z",
+            "version": 2 if deleted else 1,
+        }
+        record = record | {"deleted": True} if deleted else record
+        await ingest.take_in(team_id, "test", [(0, decode_json(json.dumps(record)))])
+
+    for number in range(40):
+        await take(number, number)
+    sight = Sight(team_id, True, frozenset())
+    for backward in (False, True):
+        seen: list[str] = []
+        cursor = None
+        while True:
+            request = page_request(None, None, 7, cursor) if backward else page_request(7, cursor)
+            async with acquire() as connection:
+                page = await activities.list_activities(connection, sight, activities.ActivityFilter(), request)
+            seen += [row.external_id for row in page.nodes]
+            guest = 1_000 + random.randrange(10**9)
+            await take(guest, random.randrange(60))
+            if random.random() < 0.5:
+                await take(guest, 0, deleted=True)
+            if not (page.has_previous if backward else page.has_next):
+                break
+            cursor = page.cursors[0] if backward else page.cursors[-1]
+        assert {f"c{number}" for number in range(40)} <= set(seen)
+        assert len(seen) == len(set(seen))
