@@ -86,8 +86,18 @@ def stop(process: subprocess.Popen[bytes], signals: Sequence[signal.Signals], *,
         process.wait()
 
 
+_PROC = Path("/proc")
+"""Where Linux tells of processes; elsewhere `ps` does."""
+
+
 def alive(pid: int) -> bool:
     """Whether a process with this id runs; one that has ended and only waits to be collected does not."""
+    if (_PROC / "self").exists():
+        try:
+            # The state follows the name, which is in parentheses and may hold anything.
+            return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except OSError:
+            return False
     found = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
     state = found.stdout.strip()
     return bool(state) and not state.startswith("Z")
@@ -95,6 +105,11 @@ def alive(pid: int) -> bool:
 
 def command_of(pid: int) -> str:
     """A process's command line; empty when there is none."""
+    if (_PROC / "self").exists():
+        try:
+            return (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        except OSError:
+            return ""
     found = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return found.stdout.strip()
 
