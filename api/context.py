@@ -11,10 +11,15 @@ from uuid import UUID, uuid4
 
 from strawberry.dataloader import DataLoader
 
-from domain import access, activities, people
-from domain.access import Sight, Viewer
+from domain import access, activities, goals, people
+from domain.access import GoalSight, Sight, Viewer
 from domain.database import acquire
+from domain.errors import NotFound
+from domain.goal_events import GoalView, Version
+from domain.goal_progress import progress_now
+from domain.identity import calendar_of
 from domain.models import Activity, Group, Role, User
+from domain.pacing import Progress
 from domain.periods import Calendar
 
 if TYPE_CHECKING:
@@ -41,6 +46,10 @@ class Context:
         self.groups: DataLoader[UUID, Group | None] = DataLoader(load_fn=self._load_groups)
         self.roles: DataLoader[UUID, Role | None] = DataLoader(load_fn=self._load_roles)
         self.activities: DataLoader[UUID, Activity | None] = DataLoader(load_fn=self._load_activities)
+        self.goal_subjects: DataLoader[UUID, User] = DataLoader(load_fn=self._load_goal_subjects)
+        self.goals: DataLoader[UUID, GoalView | None] = DataLoader(load_fn=self._load_goals)
+        self.goal_histories: DataLoader[UUID, list[Version]] = DataLoader(load_fn=self._load_histories)
+        self.goal_progress: DataLoader[GoalView, Progress] = DataLoader(load_fn=self._load_progress)
         self.email_bodies: DataLoader[UUID, str | None] = DataLoader(load_fn=self._load_email_bodies)
 
     async def renewed(self) -> Context:
@@ -54,8 +63,7 @@ class Context:
     @property
     def calendar(self) -> Calendar:
         """How the viewer's team counts days."""
-        viewer = self.viewer
-        return Calendar(viewer.timezone, viewer.week_start, viewer.fiscal_year_start_month)
+        return calendar_of(self.viewer)
 
     async def once(self, key: str, work: Callable[[], Awaitable[Result]]) -> Result:
         """The result of `work`, done once a request however many fields ask for it at once."""
@@ -81,6 +89,15 @@ class Context:
                 return await access.see_groups(connection, self.viewer)
 
         return await self.once("groups", look)
+
+    async def goal_sight(self) -> GoalSight:
+        """The subjects whose goals the viewer may see."""
+
+        async def look() -> GoalSight:
+            async with acquire() as connection:
+                return await access.see_goals(connection, self.viewer)
+
+        return await self.once("goals", look)
 
     async def feeds(self) -> frozenset[str]:
         """The feeds that bring the team activities."""
@@ -108,6 +125,28 @@ class Context:
         sight = await self.users_in_sight()
         async with acquire() as connection:
             return await activities.activities_by_id(connection, sight, ids)
+
+    async def _load_goal_subjects(self, ids: list[UUID]) -> list[User | NotFound]:
+        """Whose goals may be seen is known by name, even without TEAM_VIEW."""
+        sight = await self.goal_sight()
+        async with acquire() as connection:
+            found = await people.users_by_id(connection, sight.users, ids)
+        return [NotFound("No such user.") if user is None else user for user in found]
+
+    async def _load_goals(self, ids: list[UUID]) -> list[GoalView | None]:
+        sight = await self.goal_sight()
+        async with acquire() as connection:
+            found = await goals.goals_by_id(connection, sight, ids)
+        return [found.get(goal_id) for goal_id in ids]
+
+    async def _load_histories(self, ids: list[UUID]) -> list[list[Version]]:
+        async with acquire() as connection:
+            found = await goals.histories(connection, self.viewer.team_id, ids)
+        return [found[goal_id] for goal_id in ids]
+
+    async def _load_progress(self, wanted: list[GoalView]) -> list[Progress]:
+        async with acquire() as connection:
+            return await progress_now(connection, self.viewer.team_id, self.calendar, wanted, self.now)
 
     async def _load_email_bodies(self, ids: list[UUID]) -> list[str | None]:
         async with acquire() as connection:

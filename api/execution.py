@@ -18,13 +18,16 @@ from graphql import GraphQLObjectType, get_named_type
 from graphql.execution.values import get_argument_values
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from api.schema.metrics import MetricRow, change, change_ratio
+from api.schema.metrics import MetricRow, attainment, change, change_ratio, shown_goal
 from api.schema.scalars import decimal_text
 from domain.dashboards import TrendStep
+from domain.goal_board import SubjectGoals
 from domain.metrics import METRICS, Number, Sums, compute, compute_all
+from domain.pacing import Progress
 from domain.periods import TrendInterval
 
-_TrendCell = Callable[[str, TrendStep, bool], Any]
+_ProgressCell = Callable[[Progress], Any]
+_TrendCell = Callable[[str, TrendStep, bool, "SubjectGoals | None"], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,9 @@ class _Plan:
 
     fields: tuple[tuple[str, str], ...]
     trends: dict[str, _Trend]
+    progress: dict[str, tuple[tuple[str, _ProgressCell], ...]]
     wants_previous: bool
+    wants_goals: bool
 
 
 _PLAIN = frozenset(
@@ -52,10 +57,10 @@ _PLAIN = frozenset(
         "changeRatio",
         "goal",
         "attainment",
-        "progress",
         "available",
     }
 )
+_OF_GOALS = frozenset({"goal", "attainment", "progress"})
 _OF_PREVIOUS = frozenset({"previous", "change", "changeRatio"})
 
 
@@ -63,16 +68,32 @@ def _text(value: Number | None) -> str | None:
     return None if value is None else decimal_text(value)
 
 
-def _trend_value(key: str, step: TrendStep, available: bool) -> str | None:
+def _trend_value(key: str, step: TrendStep, available: bool, _goals: SubjectGoals | None) -> str | None:
     return _text(compute(key, step.sums)) if available else None
 
 
+def _trend_goal(key: str, step: TrendStep, _available: bool, goals: SubjectGoals | None) -> str | None:
+    return None if goals is None else _text(shown_goal(goals.target(key, step.days)))
+
+
 _TREND_CELLS: dict[str, _TrendCell] = {
-    "__typename": lambda _key, _step, _available: "TrendPoint",
-    "start": lambda _key, step, _available: step.days.first.isoformat(),
-    "end": lambda _key, step, _available: step.days.last.isoformat(),
+    "__typename": lambda _key, _step, _available, _goals: "TrendPoint",
+    "start": lambda _key, step, _available, _goals: step.days.first.isoformat(),
+    "end": lambda _key, step, _available, _goals: step.days.last.isoformat(),
     "value": _trend_value,
-    "goal": lambda _key, _step, _available: None,
+    "goal": _trend_goal,
+}
+_PROGRESS_CELLS: dict[str, _ProgressCell] = {
+    "__typename": lambda _progress: "GoalProgress",
+    "periodStart": lambda progress: progress.days.first.isoformat(),
+    "periodEnd": lambda progress: progress.days.last.isoformat(),
+    "actual": lambda progress: _text(progress.actual),
+    "target": lambda progress: _text(progress.target),
+    "attainment": lambda progress: _text(progress.attainment),
+    "expectedByNow": lambda progress: _text(progress.expected_by_now),
+    "pace": lambda progress: _text(progress.pace),
+    "forecast": lambda progress: _text(progress.forecast),
+    "status": lambda progress: progress.status.value,
 }
 
 
@@ -97,7 +118,9 @@ class SidelineExecutor(StrawberryGraphQLCoreExecutionContext):
         if type(result) is MetricRow:
             plan = self._metric_plan(return_type, field_details_list)
             if plan is not None:
-                return _apply_with_trends(plan, result) if plan.trends else _apply(plan, result, {})
+                if plan.trends or plan.wants_goals:
+                    return _load_and_apply(plan, result)
+                return _apply(plan, result, {}, None)
         return super().complete_value(return_type, field_details_list, info, path, result, position_context)
 
     def _metric_plan(self, return_type: Any, field_details_list: Any) -> _Plan | None:
@@ -124,6 +147,8 @@ class SidelineExecutor(StrawberryGraphQLCoreExecutionContext):
             return None
         fields: list[tuple[str, str]] = []
         trends: dict[str, _Trend] = {}
+        progress: dict[str, tuple[tuple[str, _ProgressCell], ...]] = {}
+        wants_goals = False
         for response_name, name, details in selection:
             if name == "trend":
                 definition = parent.fields["trend"]
@@ -134,19 +159,35 @@ class SidelineExecutor(StrawberryGraphQLCoreExecutionContext):
                 arguments = get_argument_values(definition, details[0].node, self.variable_values)
                 cells = tuple((response, _TREND_CELLS[cell]) for response, cell, _details in below)
                 trends[response_name] = _Trend(TrendInterval(arguments["interval"]), cells)
+                wants_goals = wants_goals or any(cell == "goal" for _response, cell, _details in below)
+            elif name == "progress":
+                below = self._selection(get_named_type(parent.fields["progress"].type), details)
+                if below is None or any(cell not in _PROGRESS_CELLS for _response, cell, _details in below):
+                    return None
+                progress[response_name] = tuple((response, _PROGRESS_CELLS[cell]) for response, cell, _details in below)
             elif name not in _PLAIN:
                 return None
             fields.append((response_name, name))
-        return _Plan(tuple(fields), trends, any(name in _OF_PREVIOUS for _response, name in fields))
+        names = {name for _response, name in fields}
+        return _Plan(
+            tuple(fields),
+            trends,
+            progress,
+            wants_previous=bool(names & _OF_PREVIOUS),
+            wants_goals=wants_goals or bool(names & _OF_GOALS),
+        )
 
 
-async def _apply_with_trends(plan: _Plan, row: MetricRow) -> list[dict[str, Any]]:
+async def _load_and_apply(plan: _Plan, row: MetricRow) -> list[dict[str, Any]]:
     intervals = list(dict.fromkeys(trend.interval for trend in plan.trends.values()))
+    goals = await row.goals() if plan.wants_goals else None
     found = await asyncio.gather(*(row.trend(interval) for interval in intervals))
-    return _apply(plan, row, dict(zip(intervals, found, strict=True)))
+    return _apply(plan, row, dict(zip(intervals, found, strict=True)), goals)
 
 
-def _apply(plan: _Plan, row: MetricRow, steps: dict[TrendInterval, Any]) -> list[dict[str, Any]]:
+def _apply(
+    plan: _Plan, row: MetricRow, steps: dict[TrendInterval, Any], goals: SubjectGoals | None
+) -> list[dict[str, Any]]:
     """Column by column, so that the loops over cells are the interpreter's own."""
     keys, available = row.keys, row.available
     values = _shown(keys, available, row.sums.current)
@@ -169,7 +210,16 @@ def _apply(plan: _Plan, row: MetricRow, steps: dict[TrendInterval, Any]) -> list
         elif name == "available":
             columns.append([key in available for key in keys])
         elif name == "trend":
-            columns.append([_trend(plan.trends[response_name], key, key in available, steps) for key in keys])
+            trend = plan.trends[response_name]
+            columns.append([_trend(trend, key, key in available, steps, goals) for key in keys])
+        elif goals is not None and name == "goal":
+            columns.append(_texts(shown_goal(goals.target(key)) for key in keys))
+        elif goals is not None and name == "attainment":
+            shown = (attainment(goals.target(key), value) for key, value in zip(keys, values, strict=True))
+            columns.append(_texts(shown))
+        elif goals is not None and name == "progress":
+            stands = (goals.progress(key, value) for key, value in zip(keys, values, strict=True))
+            columns.append([_progress(plan.progress[response_name], one) for one in stands])
         elif name == "__typename":
             columns.append(["MetricValue"] * len(keys))
         else:
@@ -190,5 +240,14 @@ def _texts(values: Iterable[Number | None]) -> list[str | None]:
     return [str(value) if type(value) is int else _text(value) for value in values]
 
 
-def _trend(trend: _Trend, key: str, available: bool, steps: dict[TrendInterval, Any]) -> list[dict[str, Any]]:
-    return [{response: make(key, step, available) for response, make in trend.cells} for step in steps[trend.interval]]
+def _trend(
+    trend: _Trend, key: str, available: bool, steps: dict[TrendInterval, Any], goals: SubjectGoals | None
+) -> list[dict[str, Any]]:
+    return [
+        {response: make(key, step, available, goals) for response, make in trend.cells}
+        for step in steps[trend.interval]
+    ]
+
+
+def _progress(cells: tuple[tuple[str, _ProgressCell], ...], progress: Progress | None) -> dict[str, Any] | None:
+    return None if progress is None else {response: make(progress) for response, make in cells}

@@ -10,10 +10,10 @@ from starlette.routing import Route
 
 from api.authentication import authenticate
 from api.errors import error_response
-from api.ids import encode_id
 from api.queue import hint_job
 from domain import access, imports
 from domain.errors import DomainError, Invalid
+from domain.ids import encode_id
 from domain.imports import ImportOptions
 from domain.models.people import Permission
 from domain.models.tokens import TokenScope

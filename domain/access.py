@@ -25,7 +25,19 @@ from domain.models.tokens import TokenScope
 if TYPE_CHECKING:
     from domain.database import Connection
 
-__all__ = ["Sight", "Tab", "Viewer", "coaching_tabs", "may", "require", "require_scope", "see_groups", "see_users"]
+__all__ = [
+    "GoalSight",
+    "Sight",
+    "Tab",
+    "Viewer",
+    "coaching_tabs",
+    "may",
+    "require",
+    "require_scope",
+    "see_goals",
+    "see_groups",
+    "see_users",
+]
 
 
 PEERS_MINIMUM = 3
@@ -145,6 +157,71 @@ async def see_groups(connection: Connection, viewer: Viewer, permission: Permiss
         return Sight(viewer.team_id, False, frozenset())
     rows = await connection.fetch(_SCOPE_OF_GROUPS, viewer.team_id, viewer.user_id)
     return Sight(viewer.team_id, False, frozenset(row["id"] for row in rows))
+
+
+@dataclass(frozen=True, slots=True)
+class GoalSight:
+    """The subjects whose goals a viewer may see.
+
+    Args:
+        users: Always with the viewer; beyond that, and for the rest, `MANAGE_GOALS` is needed.
+        groups: The groups in scope.
+        team: Whether the goals of the team as a whole are among them: where the scope is everybody.
+    """
+
+    users: Sight
+    groups: Sight
+    team: bool
+
+    def sees(self, team_id: UUID, user_id: UUID | None, group_id: UUID | None) -> bool:
+        """Whether the goals of one subject are in sight; without a user and a group, the team's."""
+        if user_id is not None:
+            return self.users.sees(team_id, user_id)
+        if group_id is not None:
+            return self.groups.sees(team_id, group_id)
+        return self.team and team_id == self.users.team_id
+
+    def filter(self, relation: str, arguments: list[object]) -> str:
+        """The same as SQL over a relation with team_id, user_id and group_id."""
+        users = self.users.filter(f"{relation}.user_id", arguments, team_column=f"{relation}.team_id")
+        groups = self.groups.filter(f"{relation}.group_id", arguments, team_column=f"{relation}.team_id")
+        arguments.append(self.users.team_id)
+        team = f"{relation}.team_id = ${len(arguments)} AND {relation}.user_id IS NULL AND {relation}.group_id IS NULL"
+        return (
+            f"({relation}.user_id IS NOT NULL AND {users} OR {relation}.group_id IS NOT NULL AND {groups}"
+            f" OR {'true' if self.team else 'false'} AND {team})"
+        )
+
+
+async def see_goals(connection: Connection, viewer: Viewer) -> GoalSight:
+    """The subjects whose goals the viewer may see."""
+    users = await see_users(connection, viewer, Permission.MANAGE_GOALS)
+    groups = await see_groups(connection, viewer, Permission.MANAGE_GOALS)
+    whole = viewer.is_admin
+    if not whole and may(viewer, Permission.MANAGE_GOALS):
+        whole = not await connection.fetchval("SELECT EXISTS (SELECT 1 FROM groups WHERE team_id = $1)", viewer.team_id)
+    return GoalSight(users, groups, whole)
+
+
+def require_goal_editing(viewer: Viewer, *, own_only: bool) -> None:
+    """Refuse a viewer who may not change the goals that they name, before anything is looked up.
+
+    Args:
+        viewer: Who asks.
+        own_only: Whether nothing but the viewer's own goals is to be changed.
+
+    Raises:
+        Forbidden: naming `MANAGE_GOALS`; or the team's setting, for one's own goals.
+    """
+    if may(viewer, Permission.MANAGE_GOALS):
+        return
+    if not own_only:
+        raise Forbidden("Goals of others need the permission MANAGE_GOALS.", permission=Permission.MANAGE_GOALS.value)
+    if not viewer.reps_edit_own_goals:
+        raise Forbidden(
+            "Your team has reps' goals set by managers: this needs the permission MANAGE_GOALS.",
+            permission=Permission.MANAGE_GOALS.value,
+        )
 
 
 def require_seen(sight: Sight, object_id: UUID, what: str, *, path: tuple[str, ...] = ()) -> None:

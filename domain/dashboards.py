@@ -316,6 +316,14 @@ async def user_numbers(
     return {key: pair for key, pair in _pairs(rows, previous is not None).items() if key is not None}
 
 
+async def listed_people(connection: Connection, audience: Audience) -> list[UUID]:
+    """The active reps of an audience."""
+    arguments: list[object] = [audience.users.team_id]
+    people = _people(audience, arguments)
+    rows = await connection.fetch(f"SELECT id FROM ({people}) p WHERE p.listed ORDER BY id", *arguments)
+    return [row["id"] for row in rows]
+
+
 @dataclass(frozen=True, slots=True)
 class TrendStep:
     """The base sums of one step of a trend."""
@@ -346,29 +354,27 @@ async def trends(
         "group": ("c.shown", "JOIN closure c ON c.id = p.group_id"),
         "user": ("p.id", ""),
     }[by]
-    arguments += [days.first, days.last]
-    first, last = f"${len(arguments) - 1}", f"${len(arguments)}"
-    bucket = "r.day"
-    if interval is TrendInterval.WEEK:
-        arguments.append(calendar.week_start)
-        bucket = f"r.day - (extract(isodow FROM r.day)::int - ${len(arguments)}::int + 7) % 7"
-    elif interval is TrendInterval.MONTH:
-        bucket = "date_trunc('month', r.day)::date"
+    steps = list(intervals(days, interval, calendar))
+    # As text: asyncpg asks the server about an array of dates once a connection.
+    arguments += [days.first, days.last, [step.first.isoformat() for step in steps]]
+    first, last, starts = (f"${len(arguments) - back}" for back in (2, 1, 0))
     # Served by rollup_days_day_idx.
     rows = await connection.fetch(
         f"""
         WITH RECURSIVE {", ".join(ctes)}
-        SELECT {key} AS key, greatest({bucket}, {first}::date) AS start, 0, {_sums("r")}
+        SELECT {key} AS key, width_bucket(r.day, {starts}::text[]::date[]) AS step, 0, {_sums("r")}
         FROM rollup_days r JOIN people p ON p.id = r.user_id {join}
         WHERE r.team_id = $1 AND r.day BETWEEN {first} AND {last} GROUP BY 1, 2
         """,
         *arguments,
     )
-    found: dict[TrendKey, dict[date, Sums]] = {}
+    found: dict[TrendKey, dict[int, Sums]] = {}
     for row in rows:
         found.setdefault(row[0], {})[row[1]] = _sums_of(row)
-    steps = list(intervals(days, interval, calendar))
-    return {key: tuple(TrendStep(step, sums.get(step.first, NO_SUMS)) for step in steps) for key, sums in found.items()}
+    return {
+        key: tuple(TrendStep(step, sums.get(number, NO_SUMS)) for number, step in enumerate(steps, 1))
+        for key, sums in found.items()
+    }
 
 
 def empty_trend(days: Days, interval: TrendInterval, calendar: Calendar) -> tuple[TrendStep, ...]:

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 
 class DomainError(Exception):
     """A rule of the domain said no.
@@ -64,3 +67,28 @@ class Unavailable(DomainError):
     """Something that the answer needs cannot be reached now; trying again may help."""
 
     code = "UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class ItemError:
+    """Why one item of an input was refused.
+
+    Args:
+        code: For machines.
+        message: What is wrong and how to mend it.
+        path: The item, outermost first.
+    """
+
+    code: str
+    message: str
+    path: tuple[str, ...]
+
+
+class Refused(DomainError):
+    """Some items of an input were refused, and therefore all of it: nothing was written."""
+
+    code = "REFUSED"
+
+    def __init__(self, items: Sequence[ItemError]) -> None:
+        super().__init__("; ".join(item.message for item in items))
+        self.items = tuple(items)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from domain.models.people import Permission
+from domain.models.teams import FiscalCalendar
 from domain.models.tokens import TokenKind, TokenScope
+from domain.periods import Calendar
 
 if TYPE_CHECKING:
     from domain.database import Connection
@@ -36,6 +38,8 @@ class Identity:
     timezone: str
     week_start: int
     fiscal_year_start_month: int
+    fiscal_calendar: str
+    reps_edit_own_goals: bool
     currency: str
     show_peer_statistics: bool
     demo: bool
@@ -45,10 +49,21 @@ class Identity:
     expires_at: datetime | None = None
 
 
+def calendar_of(identity: Identity) -> Calendar:
+    """How the user's team counts days."""
+    return Calendar(
+        identity.timezone,
+        identity.week_start,
+        identity.fiscal_year_start_month,
+        identity.fiscal_calendar == FiscalCalendar.FOUR_FOUR_FIVE,
+    )
+
+
 _PERSON = """
     u.team_id, u.id AS user_id, u.name AS user_name, u.email AS user_email, u.deals_access,
     r.id AS role_id, r.name AS role_name, r.is_admin, r.permissions,
-    t.name AS team_name, t.timezone, t.week_start, t.fiscal_year_start_month, t.currency, t.show_peer_statistics, t.demo
+    t.name AS team_name, t.timezone, t.week_start, t.fiscal_year_start_month, t.fiscal_calendar,
+    t.reps_edit_own_goals, t.currency, t.show_peer_statistics, t.demo
 """
 _JOINS = "JOIN roles r ON r.team_id = u.team_id AND r.id = u.role_id JOIN teams t ON t.id = u.team_id"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from domain import rollups
+from domain import events, rollups
 from domain.database import in_transaction
 from domain.errors import Invalid, NotFound
 from domain.metrics import FEED_OF_KIND
@@ -333,6 +333,7 @@ async def _apply(
     await connection.execute(_ADD, team_id, source)
     await connection.execute(_ADD_BODIES, team_id)
     await rollups.add(connection, team_id, timezone, _DIFFERENCE if counts["replaced"] else _ADDED)
+    await events.mark_changed(connection, team_id)
     feeds = sorted({FEED_OF_KIND[kind].value for kind in FEED_OF_KIND if any(row[3] == kind.value for row in rows)})
     await connection.execute(_ADD_FEEDS, team_id, [new_id() for _ in feeds], feeds)
     return int(counts["accepted"]), conflicts

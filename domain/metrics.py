@@ -172,7 +172,11 @@ class MetricDefinition:
     denominators: tuple[str, ...] = ()
     scale: int = 1
     direction: Direction = Direction.HIGHER
-    goalable: bool = True
+
+    @property
+    def goalable(self) -> bool:
+        """Whether it takes a goal: attainment and pace grow towards a target, so that more must be better."""
+        return self.direction is Direction.HIGHER
 
     @property
     def is_quotient(self) -> bool:

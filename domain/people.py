@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _USER_COLUMNS = (
     "u.id, u.team_id, u.name, u.email, u.active, u.is_rep, u.deals_access, u.role_id, u.group_id, u.manager_id, "
-    "u.external_ids, u.created_at"
+    "u.external_ids, u.started_on, u.ended_on, u.created_at"
 )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from domain import events
 from domain.errors import Invalid, NotFound
 from domain.metrics import BASE_SUM_NAMES, BASE_SUMS, BaseSum
 from domain.models.activities import ActivityKind
@@ -124,3 +125,4 @@ async def rebuild(connection: Connection, team_id: UUID, *, timezone: str | None
     # Served by activities_team_idx.
     signed = f"(SELECT 1 AS sign, {ACTIVITY_COLUMNS_OF_SUMS} FROM activities WHERE team_id = '{team_id}'::uuid)"
     await add(connection, team_id, zone, signed)
+    await events.mark_changed(connection, team_id)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from decimal import Decimal
+from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -12,14 +14,16 @@ import strawberry
 from strawberry.types.nodes import SelectedField
 
 from api.context import Context
-from api.ids import decode_id
 from api.schema.metrics import MetricRow, TrendSource
 from domain import access, dashboards, people
 from domain.access import Sight
 from domain.dashboards import Audience, RankingRequest, Rankings, SumsPair, TeamNumbers, TrendStep
 from domain.database import acquire
 from domain.errors import Invalid
-from domain.metrics import METRICS, NO_SUMS, available_metrics
+from domain.goal_board import GoalBoard, SubjectGoals, load_board
+from domain.ids import decode_id
+from domain.metrics import METRICS, NO_SUMS, available_metrics, compute
+from domain.pacing import GoalStatus
 from domain.paging import page_request
 from domain.peers import NO_PEERS, PeerStatistics, peer_statistics
 from domain.periods import Comparison, Days, NamedRange, TrendInterval, compared_with, explicit_range, named_range
@@ -112,7 +116,81 @@ class TeamQuestion:
 
     def row(self, sums: SumsPair, by: str, key: UUID | None) -> MetricRow:
         """A subject's metrics."""
-        return MetricRow(self.keys, sums, self.available, self._trends.source(by, key))
+        return MetricRow(self.keys, sums, self.available, self._trends.source(by, key), partial(self._goals, by, key))
+
+    async def _board(self) -> GoalBoard:
+        """The goals that count over the range, of those whose goals the viewer may see."""
+
+        async def load() -> GoalBoard:
+            users = (await self.context.goal_sight()).users
+            async with acquire() as connection:
+                return await load_board(
+                    connection,
+                    self.context.viewer.team_id,
+                    self.context.calendar,
+                    self.context.now,
+                    self.days,
+                    metrics=self.keys,
+                    user_ids=None if users.everything else sorted(users.ids),
+                )
+
+        return await self.context.once(f"{self.name}:board", load)
+
+    async def _goals(self, by: str, key: UUID | None) -> SubjectGoals:
+        """What was asked of a subject, as far as the viewer may see it: all of it or nothing."""
+        return await self.context.once(f"{self.name}:goals:{by}:{key}", lambda: self._find_goals(by, key))
+
+    async def _find_goals(self, by: str, key: UUID | None) -> SubjectGoals:
+        board, sight, team_id = await self._board(), await self.context.goal_sight(), self.context.viewer.team_id
+        if by == "user" and key is not None and sight.sees(team_id, key, None):
+            return board.of_user(key, self.keys, self.days)
+        group_id = key if by == "group" else self.audience.group_id
+        if by != "user" and group_id is not None:
+            return board.of_group(group_id, self.keys if sight.sees(team_id, None, group_id) else (), self.days)
+        users = self.audience.users
+        if by == "total" and sight.team:
+            return board.of_team(team_id, self.keys, self.days)
+        if by == "total" and not users.everything and all(sight.sees(team_id, one, None) for one in users.ids):
+            return board.of_people(users.ids, self.keys, self.days)
+        return board.of_people((), (), self.days)
+
+    async def falling_behind(self, first: int) -> list[tuple[int, UUID, MetricRow]]:
+        """Reps who are at risk or behind over the range, the slowest first, each by the slowest of their goals.
+
+        Raises:
+            Invalid: `first` does not fit.
+        """
+        limit = page_request(first, None).limit
+        board, sight = await self._board(), await self.context.goal_sight()
+        async with acquire() as connection:
+            numbers = await dashboards.user_numbers(connection, self.audience, self.days, self.previous)
+            people = await dashboards.listed_people(connection, self.audience)
+        nothing = SumsPair(NO_SUMS, None if self.previous is None else NO_SUMS)
+        slow: list[tuple[Decimal, UUID]] = []
+        for user_id in people:
+            if not sight.users.sees(sight.users.team_id, user_id):
+                continue
+            goals = board.of_user(user_id, self.keys, self.days)
+            sums = numbers.get(user_id, nothing).current
+            paces = [
+                found.pace
+                for key, parts in goals.parts.items()
+                if parts and key in self.available
+                if (found := goals.progress(key, compute(key, sums))) is not None
+                and found.pace is not None
+                and found.status in (GoalStatus.AT_RISK, GoalStatus.BEHIND)
+            ]
+            if paces:
+                slow.append((min(paces), user_id))
+        slow.sort()
+        return [
+            (
+                1 + sum(1 for other, _user in slow if other < pace),
+                user_id,
+                self.rep_row(user_id, numbers.get(user_id, nothing)),
+            )
+            for pace, user_id in slow[:limit]
+        ]
 
     def rep_row(self, user_id: UUID, sums: SumsPair) -> MetricRow:
         """A rep's metrics."""
@@ -187,7 +265,7 @@ async def ask_team(
         context=context,
         name="/".join(str(part) for part in info.path.as_list()),
         days=days,
-        previous=compared_with(days, comparison or Comparison.NONE),
+        previous=compared_with(days, comparison or Comparison.NONE, context.calendar),
         keys=_keys(metrics),
         available=available_metrics(await context.feeds()),
         audience=Audience(users, groups, chosen, user_id),

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from api.context import Context
-from api.ids import decode_id
 from domain import imports, ingest
 from domain.errors import Invalid
+from domain.ids import decode_id
 from domain.ingest import Item, Outcome
 from domain.records import RecordError, RecordRefused, decode_mapping
 

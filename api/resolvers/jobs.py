@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 from api.context import Context
-from api.ids import decode_any_id
 from api.schema.jobs import Job
 from domain import access, jobs
 from domain.database import acquire
 from domain.errors import NotFound
+from domain.ids import decode_any_id
 from domain.jobs import ENDED_STATES
 from domain.models import Job as JobRow
 from domain.models.tokens import TokenScope

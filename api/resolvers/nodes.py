@@ -8,13 +8,14 @@ from typing import Any
 from uuid import UUID
 
 from api.context import Context
-from api.ids import decode_any_id
+from api.resolvers.goals import find_derived_goal, find_goal
 from api.resolvers.jobs import find_job
 from api.schema.activities import ACTIVITY_TYPES, activity_of
 from api.schema.people import Group, Role, User
 from api.schema.viewer import team_of
 from domain import people
 from domain.database import acquire
+from domain.ids import decode_any_id
 
 _Finder = Callable[[Context, UUID], Awaitable[Any]]
 
@@ -57,6 +58,7 @@ _FINDERS: dict[str, _Finder] = {
     "Role": _role,
     "Team": _team,
     "Job": find_job,
+    "Goal": find_goal,
     **{made.__name__: _activity(made) for made in ACTIVITY_TYPES},
 }
 
@@ -64,7 +66,9 @@ _FINDERS: dict[str, _Finder] = {
 async def find_node(context: Context, global_id: str) -> Any:
     """The object with a global id, or None."""
     decoded = decode_any_id(global_id)
-    if decoded is None or decoded[0] not in _FINDERS:
+    if decoded is None:
+        return await find_derived_goal(context, global_id)
+    if decoded[0] not in _FINDERS:
         return None
     return await _FINDERS[decoded[0]](context, decoded[1])
 

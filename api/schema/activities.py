@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 import strawberry
 
 from api.context import Context
-from api.ids import decode_id
 from api.permissions import ReadsEmailBody
 from api.schema.nodes import Node, global_id
 from api.schema.people import User
 from domain import models
 from domain.activities import ActivityFilter as DomainActivityFilter
+from domain.ids import decode_id
 
 Info = strawberry.Info[Context]
 

@@ -112,9 +112,18 @@ class TeamDashboard:
         key = None if sort_by is None else sort_by.value
         return await individuals_connection(self.question, await self.question.reps(first, after, key, descending))
 
-    @strawberry.field(description="The reps whose goals are furthest behind, the worst first.")
-    def falling_behind(self, first: int = 10) -> list[Individual]:
-        return []
+    @strawberry.field(
+        description="The reps who are at risk or behind their goals over the range, the slowest pace first, each by "
+        "the slowest of their goals; of those whose goals the viewer may see."
+    )
+    async def falling_behind(self, first: int = 10) -> list[Individual]:
+        found = await self.question.falling_behind(first)
+        users = await self.question.context.users.load_many([user_id for _rank, user_id, _row in found])
+        return [
+            Individual(rank=rank, user=User.of(user), row=row)
+            for (rank, _user_id, row), user in zip(found, users, strict=True)
+            if user is not None
+        ]
 
 
 @strawberry.type(description="A rep's number beside those of the peers.")

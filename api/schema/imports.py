@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from api.context import Context
+from api.schema.errors import UserError
 from api.schema.nodes import Connection, connection_of, global_id
 from domain import imports, models
 from domain.database import acquire
-from domain.errors import DomainError
 from domain.ingest import Outcome
 from domain.paging import page_request
 
@@ -17,13 +17,6 @@ if TYPE_CHECKING:
     from api.schema.jobs import Job
 
 Info = strawberry.Info[Context]
-
-
-@strawberry.type(description="Why a part of an input was refused, and how to mend it.")
-class UserError:
-    code: str = strawberry.field(description="For machines.")
-    message: str = strawberry.field(description="For people.")
-    path: list[str] = strawberry.field(description="The part of the input, outermost first.")
 
 
 @strawberry.input(
@@ -47,12 +40,9 @@ class ImportActivitiesPayload:
     )
 
     @classmethod
-    def refused(cls, error: DomainError) -> "ImportActivitiesPayload":
+    def refused(cls, errors: list[UserError]) -> "ImportActivitiesPayload":
         """A rule said no to the whole of it."""
-        told = UserError(
-            code=error.code, message=error.message, path=["input", *(part for part in error.path if part != "input")]
-        )
-        return cls(accepted=0, unchanged=0, rejected=0, errors=[told], job=None)
+        return cls(accepted=0, unchanged=0, rejected=0, errors=errors, job=None)
 
     @classmethod
     def of(cls, outcome: Outcome) -> "ImportActivitiesPayload":

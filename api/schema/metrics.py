@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import Enum
+from fractions import Fraction
 from typing import Any, cast
 
 import strawberry
 
 from api.context import Context
-from domain import metrics, periods
+from domain import metrics, pacing, periods
 from domain.dashboards import SumsPair, TrendStep
+from domain.goal_board import SubjectGoals
 from domain.metrics import METRICS, Number, compute
 
 Info = strawberry.Info[Context]
@@ -28,27 +30,43 @@ MetricDirection = strawberry.enum(
 TrendInterval = strawberry.enum(periods.TrendInterval, name="TrendInterval", description="The steps of a trend.")
 
 
-@strawberry.enum(description="How a goal stands.")
-class GoalStatus(Enum):
-    ATTAINED = "ATTAINED"
-    ON_TRACK = "ON_TRACK"
-    AT_RISK = "AT_RISK"
-    BEHIND = "BEHIND"
+GoalStatus = strawberry.enum(pacing.GoalStatus, name="GoalStatus", description="How a goal stands.")
 
 
-@strawberry.type(description="How far a goal's period has come, and how far the goal.")
+@strawberry.type(
+    description="How far a goal has come in a period; in a dashboard, over the dashboard's range, whose share of the "
+    "goal is the target."
+)
 class GoalProgress:
-    period_start: date = strawberry.field(description="The period's first day.")
-    period_end: date = strawberry.field(description="The period's last day.")
-    actual: Decimal | None = strawberry.field(description="What has been done.")
+    period_start: date = strawberry.field(description="The first day.")
+    period_end: date = strawberry.field(description="The last day.")
+    actual: Decimal | None = strawberry.field(
+        description="What has been done; null where there is nothing to divide by, or the metric is unavailable."
+    )
     target: Decimal = strawberry.field(description="What is to be done.")
     attainment: Decimal | None = strawberry.field(description="actual / target.")
     expected_by_now: Decimal | None = strawberry.field(
-        description="target x the share of the period's working time that has gone by."
+        description="target x the share of the working time that has gone by; of a rate, the target."
     )
-    pace: Decimal | None = strawberry.field(description="actual / expectedByNow.")
-    forecast: Decimal | None = strawberry.field(description="The actual at the period's end, at this pace.")
-    status: GoalStatus = strawberry.field(description="How the goal stands.")
+    pace: Decimal | None = strawberry.field(description="actual / expectedByNow; null while nothing is expected.")
+    forecast: Decimal | None = strawberry.field(description="The actual at the end, at this pace.")
+    status: GoalStatus = strawberry.field(
+        description="ATTAINED from the target on; else by the pace and the team's thresholds."
+    )
+
+    @classmethod
+    def of(cls, progress: pacing.Progress) -> "GoalProgress":
+        return cls(
+            period_start=progress.days.first,
+            period_end=progress.days.last,
+            actual=progress.actual,
+            target=progress.target,
+            attainment=progress.attainment,
+            expected_by_now=progress.expected_by_now,
+            pace=progress.pace,
+            forecast=progress.forecast,
+            status=progress.status,
+        )
 
 
 @strawberry.type(description="A metric of the catalogue.")
@@ -74,6 +92,7 @@ class TrendPoint:
 
 
 TrendSource = Callable[[periods.TrendInterval], Awaitable[Sequence[TrendStep]]]
+GoalSource = Callable[[], Awaitable[SubjectGoals]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,12 +104,14 @@ class MetricRow:
         sums: The base sums of the range and of the comparison.
         available: The metrics whose feed is connected.
         trend: Brings the steps of a trend.
+        goals: Brings what was asked of the subject, as far as the viewer may see it.
     """
 
     keys: tuple[str, ...]
     sums: SumsPair
     available: frozenset[str]
     trend: TrendSource
+    goals: GoalSource
 
     def __iter__(self) -> Iterator["MetricValue"]:
         return (MetricValue(row=self, key=key) for key in self.keys)
@@ -119,6 +140,18 @@ def change_ratio(value: Number | None, previous: Number | None) -> Decimal | Non
     if value is None or previous is None or not previous:
         return None
     return (Decimal(value - previous) / Decimal(previous)).quantize(metrics.RATIO_STEP)
+
+
+def shown_goal(target: Fraction | None) -> Decimal | None:
+    """A goal as it is shown."""
+    return None if target is None else pacing.rounded(target)
+
+
+def attainment(target: Fraction | None, value: Number | None) -> Decimal | None:
+    """value / goal; None without either, and where the goal asks for nothing."""
+    if value is None or not target:
+        return None
+    return pacing.rounded(Fraction(value) / target)
 
 
 def _decimal(value: Number | None) -> Decimal | None:
@@ -153,17 +186,18 @@ class MetricValue:
     def change_ratio(self) -> Decimal | None:
         return change_ratio(self.row.value(self.key), self.row.previous(self.key))
 
-    @strawberry.field(description="The goal's share of the range; null without a goal.")
-    def goal(self) -> Decimal | None:
-        return None
+    @strawberry.field(description="The goal's share of the range; null without a goal that the viewer may see.")
+    async def goal(self) -> Decimal | None:
+        return shown_goal((await self.row.goals()).target(self.key))
 
-    @strawberry.field(description="value / goal; null without a goal.")
-    def attainment(self) -> Decimal | None:
-        return None
+    @strawberry.field(description="value / goal; null without a goal that the viewer may see.")
+    async def attainment(self) -> Decimal | None:
+        return attainment((await self.row.goals()).target(self.key), self.row.value(self.key))
 
-    @strawberry.field(description="How the goal's period stands; null without a goal.")
-    def progress(self) -> GoalProgress | None:
-        return None
+    @strawberry.field(description="How the goal stands over the range; null without a goal that the viewer may see.")
+    async def progress(self) -> GoalProgress | None:
+        found = (await self.row.goals()).progress(self.key, self.row.value(self.key))
+        return None if found is None else GoalProgress.of(found)
 
     @strawberry.field(description="Whether what feeds the metric is connected.")
     def available(self) -> bool:
@@ -172,12 +206,14 @@ class MetricValue:
     @strawberry.field(description="The metric over the steps of the range.")
     async def trend(self, interval: TrendInterval = periods.TrendInterval.DAY) -> list[TrendPoint]:
         steps = await self.row.trend(interval)
+        goals = await self.row.goals()
         available = self.key in self.row.available
         return [
             TrendPoint(
                 start=step.days.first,
                 end=step.days.last,
                 value=_decimal(compute(self.key, step.sums)) if available else None,
+                goal=shown_goal(goals.target(self.key, step.days)),
             )
             for step in steps
         ]

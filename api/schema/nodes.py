@@ -6,7 +6,7 @@ from uuid import UUID
 
 import strawberry
 
-from api.ids import encode_id
+from domain.ids import encode_id
 from domain.paging import Page
 
 T = TypeVar("T")

@@ -1,21 +1,25 @@
 """Teams, users, groups and roles."""
 
+from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
 from api.context import Context
-from api.ids import decode_id
 from api.schema.nodes import Connection, Node, connection_of, global_id
 from domain import models, people
 from domain.access import Sight
 from domain.database import acquire
+from domain.goal_events import GoalFilter
+from domain.ids import decode_id
 from domain.paging import page_request
 from domain.people import UserFilter as DomainUserFilter
 from domain.people import UserOrder as DomainUserOrder
 
 if TYPE_CHECKING:
     from api.schema.activities import Activity, ActivityFilter
+    from api.schema.goals import Goal
+    from api.schema.team import DaysOff
 
 Info = strawberry.Info[Context]
 
@@ -101,6 +105,25 @@ class User(Node):
 
         return await activities_of(info, page_request(first, after), filter, user_id=self.row.id)
 
+    @strawberry.field(description="The person's goals, where the viewer may see them.")
+    async def goals(
+        self, info: Info, first: int | None = None, after: str | None = None
+    ) -> Connection[Annotated["Goal", strawberry.lazy("api.schema.goals")]]:
+        from api.resolvers.goals import goals_connection
+
+        return await goals_connection(info.context, GoalFilter(user_ids=(self.row.id,)), first, after)
+
+    @strawberry.field(description="The person's days off in a range, where the viewer may see the person's goals.")
+    async def days_off(
+        self,
+        info: Info,
+        first: Annotated[date, strawberry.argument(name="from")],
+        last: Annotated[date, strawberry.argument(name="to")],
+    ) -> list[Annotated["DaysOff", strawberry.lazy("api.schema.team")]]:
+        from api.resolvers.team import list_days_off
+
+        return await list_days_off(info.context, self.row.id, first, last)
+
 
 @strawberry.type(description="A node of the team's tree of groups.")
 class Group(Node):
@@ -125,6 +148,14 @@ class Group(Node):
         sight = await info.context.users_in_sight()
         wanted = DomainUserFilter(direct_group_id=self.row.id)
         return await users_connection(sight, wanted, DomainUserOrder.NAME, first, after)
+
+    @strawberry.field(description="The group's goals, own or derived, where the viewer may see them.")
+    async def goals(
+        self, info: Info, first: int | None = None, after: str | None = None
+    ) -> Connection[Annotated["Goal", strawberry.lazy("api.schema.goals")]]:
+        from api.resolvers.goals import goals_connection
+
+        return await goals_connection(info.context, GoalFilter(group_ids=(self.row.id,)), first, after)
 
 
 @strawberry.input(description="Which users; all conditions must hold.")

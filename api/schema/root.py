@@ -1,7 +1,8 @@
 """The schema: what can be asked, changed and subscribed to."""
 
 from collections.abc import AsyncGenerator, Awaitable
-from typing import Any
+from datetime import date
+from typing import Annotated, Any
 
 import strawberry
 from strawberry.permission import BasePermission
@@ -12,7 +13,9 @@ from api.errors import guarded
 from api.execution import SidelineExecutor
 from api.extensions import KnownDocuments, OneErrorPlace, RenewedContext
 from api.permissions import requires, requires_scope
+from api.resolvers import goals as goal_resolvers
 from api.resolvers import jobs as job_resolvers
+from api.resolvers import team as team_resolvers
 from api.resolvers.activities import activities_of
 from api.resolvers.dashboards import ask_individual, ask_team
 from api.resolvers.imports import import_records, retry_quarantined
@@ -26,16 +29,37 @@ from api.schema.dashboards import (
     TeamDashboard,
     individuals_connection,
 )
+from api.schema.errors import told
+from api.schema.goals import (
+    Goal,
+    GoalFilter,
+    RemoveGoalsInput,
+    RemoveGoalsPayload,
+    SetGoalsInput,
+    SetGoalsPayload,
+)
 from api.schema.imports import ImportActivitiesInput, ImportActivitiesPayload, RetryQuarantinedInput
 from api.schema.jobs import Job
 from api.schema.metrics import Metric, MetricInfo
 from api.schema.nodes import Connection, Node, connection_of
 from api.schema.people import Group, Role, User, UserFilter, UserOrder, users_connection
 from api.schema.scalars import SCALARS
+from api.schema.team import (
+    AddDaysOffInput,
+    DaysOffPayload,
+    Holiday,
+    HolidayPayload,
+    RemoveDaysOffInput,
+    RemoveHolidayInput,
+    SetHolidayInput,
+    TeamSettings,
+    UpdateTeamSettingsInput,
+    UpdateTeamSettingsPayload,
+)
 from api.schema.viewer import Viewer
 from domain import access, people, periods
 from domain.database import acquire
-from domain.errors import Conflict, Invalid, NotFound
+from domain.errors import Invalid
 from domain.ingest import Outcome
 from domain.metrics import METRICS, available_metrics, unavailable_reason
 from domain.models.people import Permission
@@ -49,6 +73,12 @@ Info = strawberry.Info[Context]
 def _reading(description: str, *permissions: type[BasePermission]) -> Any:
     """A field of Query: the token must be made for reading, the role must have the permissions."""
     return strawberry.field(description=description, permission_classes=[requires_scope(TokenScope.READ), *permissions])
+
+
+def _writing(description: str, *permissions: type[BasePermission]) -> Any:
+    """A field of Mutation: the token must be made for writing, the role must have the permissions."""
+    scope = requires_scope(TokenScope.WRITE)
+    return strawberry.mutation(description=description, permission_classes=[scope, *permissions])
 
 
 @strawberry.type(description="What can be asked.")
@@ -132,6 +162,25 @@ class Query:
     ) -> Connection[Activity]:
         return await activities_of(info, page_request(first, after, last, before), filter)
 
+    @_reading("The viewer's own goals, and those in scope with MANAGE_GOALS; of groups and the team, own or derived.")
+    async def goals(
+        self, info: Info, first: int | None = None, after: str | None = None, filter: GoalFilter | None = None
+    ) -> Connection[Goal]:
+        return await goal_resolvers.goals_connection(info.context, goal_resolvers.filter_of(filter), first, after)
+
+    @_reading("How the team counts time, and what it calls on track.")
+    async def team_settings(self, info: Info) -> TeamSettings:
+        return await team_resolvers.read_settings(info.context)
+
+    @_reading("The team's holidays in a range.")
+    async def holidays(
+        self,
+        info: Info,
+        first: Annotated[date, strawberry.argument(name="from")],
+        last: Annotated[date, strawberry.argument(name="to")],
+    ) -> list[Holiday]:
+        return await team_resolvers.list_holidays(info.context, first, last)
+
     @_reading("The tab Team. Without TEAM_VIEW, the viewer's own numbers; the group filter needs TEAM_VIEW.")
     async def team_dashboard(
         self,
@@ -183,22 +232,70 @@ class Mutation:
     )
     async def import_activities(self, info: Info, input: ImportActivitiesInput) -> ImportActivitiesPayload:
         work = import_records(info.context, input.source, input.records, dry_run=bool(input.dry_run))
-        return await _told(work)
+        return await told(_imported(work), ImportActivitiesPayload.refused)
 
     @strawberry.mutation(
         description="Try the refused records of an import again, now that the reason is gone.",
         permission_classes=[requires_scope(TokenScope.IMPORT), requires(Permission.MANAGE_TEAM)],
     )
     async def retry_quarantined(self, info: Info, input: RetryQuarantinedInput) -> ImportActivitiesPayload:
-        return await _told(retry_quarantined(info.context, input.import_id))
+        work = retry_quarantined(info.context, input.import_id)
+        return await told(_imported(work), ImportActivitiesPayload.refused)
+
+    @_writing("Set the same goal for one subject or for many: all of them, or none.")
+    async def set_goals(self, info: Info, input: SetGoalsInput) -> SetGoalsPayload:
+        async def work() -> SetGoalsPayload:
+            return SetGoalsPayload(goals=await goal_resolvers.set_goals(info.context, input), errors=[])
+
+        return await told(work(), lambda errors: SetGoalsPayload(goals=[], errors=errors))
+
+    @_writing("End goals: all of them, or none. Their history stays.")
+    async def remove_goals(self, info: Info, input: RemoveGoalsInput) -> RemoveGoalsPayload:
+        async def work() -> RemoveGoalsPayload:
+            return RemoveGoalsPayload(goals=await goal_resolvers.remove_goals(info.context, input), errors=[])
+
+        return await told(work(), lambda errors: RemoveGoalsPayload(goals=[], errors=errors))
+
+    @_writing("Change how the team counts time, and what it calls on track.", requires(Permission.MANAGE_TEAM))
+    async def update_team_settings(self, info: Info, input: UpdateTeamSettingsInput) -> UpdateTeamSettingsPayload:
+        async def work() -> UpdateTeamSettingsPayload:
+            settings = await team_resolvers.update_settings(info.context, input)
+            return UpdateTeamSettingsPayload(settings=settings, errors=[])
+
+        return await told(work(), lambda errors: UpdateTeamSettingsPayload(settings=None, errors=errors))
+
+    @_writing("Keep a day free, or work on a holiday of the country.", requires(Permission.MANAGE_TEAM))
+    async def set_holiday(self, info: Info, input: SetHolidayInput) -> HolidayPayload:
+        async def work() -> HolidayPayload:
+            return HolidayPayload(holiday=await team_resolvers.set_holiday(info.context, input), errors=[])
+
+        return await told(work(), lambda errors: HolidayPayload(holiday=None, errors=errors))
+
+    @_writing("Take back what the team said of a day.", requires(Permission.MANAGE_TEAM))
+    async def remove_holiday(self, info: Info, input: RemoveHolidayInput) -> HolidayPayload:
+        async def work() -> HolidayPayload:
+            await team_resolvers.remove_holiday(info.context, input)
+            return HolidayPayload(holiday=None, errors=[])
+
+        return await told(work(), lambda errors: HolidayPayload(holiday=None, errors=errors))
+
+    @_writing("Take days off, for oneself as one may edit one's own goals, for others as one may set theirs.")
+    async def add_days_off(self, info: Info, input: AddDaysOffInput) -> DaysOffPayload:
+        async def work() -> DaysOffPayload:
+            return DaysOffPayload(days_off=await team_resolvers.add_days_off(info.context, input), errors=[])
+
+        return await told(work(), lambda errors: DaysOffPayload(days_off=None, errors=errors))
+
+    @_writing("Give days off back.")
+    async def remove_days_off(self, info: Info, input: RemoveDaysOffInput) -> DaysOffPayload:
+        async def work() -> DaysOffPayload:
+            return DaysOffPayload(days_off=await team_resolvers.remove_days_off(info.context, input), errors=[])
+
+        return await told(work(), lambda errors: DaysOffPayload(days_off=None, errors=errors))
 
 
-async def _told(work: Awaitable[Outcome]) -> ImportActivitiesPayload:
-    """What a rule refuses is told in the payload."""
-    try:
-        return ImportActivitiesPayload.of(await work)
-    except (Invalid, NotFound, Conflict) as error:
-        return ImportActivitiesPayload.refused(error)
+async def _imported(work: Awaitable[Outcome]) -> ImportActivitiesPayload:
+    return ImportActivitiesPayload.of(await work)
 
 
 @strawberry.type(description="What can be subscribed to.")

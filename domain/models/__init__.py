@@ -1,31 +1,41 @@
 """Tortoise models, one module a concept; Tortoise finds them all here."""
 
 from domain.models.activities import Activity, ActivityKey, ActivityKind, EmailBody, MeetingStatus, StepStatus
-from domain.models.events import Event
-from domain.models.goals import Goal, GoalPeriod, GoalVersion
+from domain.models.events import Event, EventHead, EventRelay, MetricChange
+from domain.models.goals import Goal, GoalEvaluation, GoalPeriod, GoalState, GoalVersion, IdempotencyKey
 from domain.models.imports import Import, ImportChunk, QuarantinedRecord
 from domain.models.jobs import Job, JobState
-from domain.models.people import Group, Permission, Role, User
+from domain.models.people import DayOff, Group, Permission, Role, User
 from domain.models.rollups import RollupDay, RollupMonth
-from domain.models.teams import Feed, Team, TeamFeed
+from domain.models.teams import Feed, FiscalCalendar, Holiday, Team, TeamFeed
 from domain.models.tokens import Token, TokenKind, TokenScope
+from domain.models.webhooks import WebhookDelivery, WebhookEndpoint, WebhookState
 
 __all__ = [
     "Activity",
     "ActivityKey",
     "ActivityKind",
+    "DayOff",
     "EmailBody",
     "Event",
+    "EventHead",
+    "EventRelay",
     "Feed",
+    "FiscalCalendar",
     "Goal",
+    "GoalEvaluation",
     "GoalPeriod",
+    "GoalState",
     "GoalVersion",
     "Group",
+    "Holiday",
+    "IdempotencyKey",
     "Import",
     "ImportChunk",
     "Job",
     "JobState",
     "MeetingStatus",
+    "MetricChange",
     "Permission",
     "QuarantinedRecord",
     "Role",
@@ -38,4 +48,7 @@ __all__ = [
     "TokenKind",
     "TokenScope",
     "User",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookState",
 ]

@@ -75,5 +75,58 @@ class GoalVersion(Row):
             UniqueConstraint(("team_id", "goal_id", "version"), "goal_versions_version_key"),
             CheckConstraint("target > 0", "goal_versions_target_check"),
             CheckConstraint("version > 0", "goal_versions_version_check"),
-            CheckConstraint("effective_to >= effective_from", "goal_versions_effective_check"),
+            # A version that ends the day before it begins was replaced before it counted.
+            CheckConstraint("effective_to >= effective_from - 1", "goal_versions_effective_check"),
         ]
+
+
+class GoalState(Row):
+    """The last status that was told of a goal in a period; none while it is what every period begins with."""
+
+    team_id: UUID
+    team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
+    goal_id: UUID
+    goal: fields.ForeignKeyRelation[Goal] = fields.ForeignKeyField(
+        "sideline.Goal", related_name=False, db_constraint=False
+    )
+    period_start = fields.DateField()
+    status = fields.CharField(max_length=10)
+    changed_at = fields.DatetimeField(db_default=created_now())
+
+    class Meta:
+        table = "goal_states"
+        constraints: ClassVar = [UniqueConstraint(("team_id", "goal_id", "period_start"), "goal_states_key")]
+
+
+class GoalEvaluation(Row):
+    """When a team's goals were last evaluated, and when they are due again without a change: its next midnight."""
+
+    team_id: UUID
+    team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
+    generation = fields.BigIntField(db_default=0, description="Grows with every evaluation")
+    due_at = fields.DatetimeField(db_default=created_now())
+
+    class Meta:
+        table = "goal_evaluations"
+        indexes = (("due_at",),)
+        constraints: ClassVar = [UniqueConstraint(("team_id",), "goal_evaluations_team_id_key")]
+
+
+class IdempotencyKey(Row):
+    """What a mutation answered, under the key that its sender gave; kept for a week."""
+
+    team_id: UUID
+    team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
+    user_id: UUID
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
+        "sideline.User", related_name=False, db_constraint=False
+    )
+    key = fields.CharField(max_length=255)
+    digest = fields.CharField(max_length=64, description="SHA-256 of the operation and its input, hex")
+    answer: fields.Field[object] = fields.JSONField(null=True)
+    created_at = fields.DatetimeField(db_default=created_now())
+
+    class Meta:
+        table = "idempotency_keys"
+        indexes = (("created_at",),)
+        constraints: ClassVar = [UniqueConstraint(("team_id", "user_id", "key"), "idempotency_keys_key")]

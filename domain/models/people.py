@@ -97,6 +97,8 @@ class User(Row):
         db_default=SqlDefault("'{}'"),
         description="Ids in connected systems; importers find the user by them",
     )
+    started_on = fields.DateField(null=True, description="First day with the team; null where nobody has said")
+    ended_on = fields.DateField(null=True, description="Last day with the team")
     created_at = fields.DatetimeField(db_default=created_now())
 
     class Meta:
@@ -112,4 +114,25 @@ class User(Row):
             CheckConstraint("manager_id <> id", "users_manager_id_check"),
             CheckConstraint("length(name) > 0", "users_name_check"),
             CheckConstraint("position('@' in email) > 1", "users_email_check"),
+            CheckConstraint("ended_on >= started_on", "users_employment_check"),
         ]
+
+
+class DayOff(Row):
+    """Days on which a person does not work: leave, sickness, training."""
+
+    team_id: UUID
+    team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
+    user_id: UUID
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
+        "sideline.User", related_name=False, db_constraint=False
+    )
+    first_day = fields.DateField()
+    last_day = fields.DateField(description="Inclusive")
+    reason = fields.CharField(max_length=200, null=True)
+    created_at = fields.DatetimeField(db_default=created_now())
+
+    class Meta:
+        table = "days_off"
+        indexes = (("team_id", "user_id", "first_day"),)
+        constraints: ClassVar = [CheckConstraint("last_day >= first_day", "days_off_days_check")]

@@ -24,6 +24,13 @@ class Feed(StrEnum):
     CRM = "crm"
 
 
+class FiscalCalendar(StrEnum):
+    """What the months of a team's goals and ranges are."""
+
+    MONTHS = "MONTHS"
+    FOUR_FOUR_FIVE = "FOUR_FOUR_FIVE"
+
+
 class Team(Row):
     """One customer's organization. Every row of every table belongs to exactly one."""
 
@@ -31,8 +38,11 @@ class Team(Row):
     timezone = fields.CharField(max_length=64, db_default="UTC", description="IANA name; decides what a local day is")
     week_start = fields.SmallIntField(db_default=1, description="ISO weekday, 1 is Monday")
     fiscal_year_start_month = fields.SmallIntField(db_default=1)
+    fiscal_calendar = fields.CharEnumField(FiscalCalendar, max_length=16, db_default="MONTHS")
     currency = fields.CharField(max_length=3, db_default="USD", description="ISO 4217")
     work_week = fields.SmallIntField(db_default=31, description="Bit 0 is Monday; 31 is Monday to Friday")
+    work_day_start_minute = fields.SmallIntField(db_default=540, description="Minutes after local midnight")
+    work_day_end_minute = fields.SmallIntField(db_default=1020, description="Minutes after local midnight")
     holiday_country = fields.CharField(
         max_length=2, null=True, description="ISO 3166-1; calendar of the holidays library"
     )
@@ -51,6 +61,11 @@ class Team(Row):
             CheckConstraint("fiscal_year_start_month BETWEEN 1 AND 12", "teams_fiscal_year_start_month_check"),
             CheckConstraint("currency ~ '^[A-Z]{3}$'", "teams_currency_check"),
             CheckConstraint("work_week BETWEEN 1 AND 127", "teams_work_week_check"),
+            CheckConstraint(
+                "0 <= work_day_start_minute AND work_day_start_minute < work_day_end_minute"
+                " AND work_day_end_minute <= 1440",
+                "teams_work_day_check",
+            ),
             CheckConstraint("at_risk_pace > 0 AND at_risk_pace <= on_track_pace", "teams_pace_check"),
             CheckConstraint("length(name) > 0", "teams_name_check"),
         ]
@@ -67,3 +82,17 @@ class TeamFeed(Row):
     class Meta:
         table = "team_feeds"
         constraints: ClassVar = [UniqueConstraint(("team_id", "feed"), "team_feeds_team_id_feed_key")]
+
+
+class Holiday(Row):
+    """A day that a team keeps free, or works, whatever the holidays of its country say."""
+
+    team_id: UUID
+    team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
+    day = fields.DateField()
+    name = fields.CharField(max_length=200)
+    working = fields.BooleanField(db_default=False, description="A holiday of the country that the team works on")
+
+    class Meta:
+        table = "holidays"
+        constraints: ClassVar = [UniqueConstraint(("team_id", "day"), "holidays_team_id_day_key")]

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import httpx
 
-from api.ids import decode_any_id
 from domain.database import acquire
+from domain.ids import decode_any_id
 from domain.imports import run_upload
 from domain.jobs import claim_job
 from tests.api.conftest import Api

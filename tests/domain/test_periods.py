@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import Invalid
+from domain.models.goals import GoalPeriod
 from domain.periods import (
     Calendar,
     Comparison,
@@ -68,7 +69,7 @@ def test_steps_partition_a_range(first: date, length: int, interval: TrendInterv
 @given(first=DAYS, length=st.integers(0, 400))
 def test_comparisons(first: date, length: int) -> None:
     days = Days(first, first + timedelta(days=length))
-    before = compared_with(days, Comparison.PREVIOUS_PERIOD)
+    before = compared_with(days, Comparison.PREVIOUS_PERIOD, Calendar("UTC"))
     assert before is not None
     assert before.last + timedelta(days=1) == days.first
     after = days.last + timedelta(days=1)
@@ -76,19 +77,60 @@ def test_comparisons(first: date, length: int) -> None:
         assert before.count == days.count
     else:
         assert before.first.day == 1
-    year = compared_with(days, Comparison.SAME_PERIOD_LAST_YEAR)
+    year = compared_with(days, Comparison.SAME_PERIOD_LAST_YEAR, Calendar("UTC"))
     assert year is not None
     assert (year.first.month, year.first.year) == (days.first.month, days.first.year - 1)
-    assert compared_with(days, Comparison.NONE) is None
+    assert compared_with(days, Comparison.NONE, Calendar("UTC")) is None
 
 
 def test_the_known_ones() -> None:
     quarter = Days(date(2026, 1, 1), date(2026, 3, 31))
-    assert compared_with(quarter, Comparison.PREVIOUS_PERIOD) == Days(date(2025, 10, 1), date(2025, 12, 31))
+    calendar = Calendar("UTC")
+    assert compared_with(quarter, Comparison.PREVIOUS_PERIOD, calendar) == Days(date(2025, 10, 1), date(2025, 12, 31))
     leap = Days(date(2024, 2, 1), date(2024, 2, 29))
-    assert compared_with(leap, Comparison.SAME_PERIOD_LAST_YEAR) == Days(date(2023, 2, 1), date(2023, 2, 28))
+    assert compared_with(leap, Comparison.SAME_PERIOD_LAST_YEAR, calendar) == Days(date(2023, 2, 1), date(2023, 2, 28))
     february = Days(date(2025, 2, 1), date(2025, 2, 28))
-    assert compared_with(february, Comparison.SAME_PERIOD_LAST_YEAR) == Days(date(2024, 2, 1), date(2024, 2, 29))
+    assert compared_with(february, Comparison.SAME_PERIOD_LAST_YEAR, calendar) == Days(
+        date(2024, 2, 1), date(2024, 2, 29)
+    )
+
+
+WEEKLY = st.builds(Calendar, st.just("UTC"), st.integers(1, 7), st.integers(1, 12), st.just(True))
+
+
+@given(day=DAYS, calendar=WEEKLY)
+def test_months_of_whole_weeks(day: date, calendar: Calendar) -> None:
+    """A 4-4-5 year partitions into quarters of 4, 4 and 5 weeks; a long one has its 53rd week at its end."""
+    year = calendar.period(GoalPeriod.YEAR, day)
+    assert year.first <= day <= year.last
+    assert year.count in (364, 371)
+    first = min(
+        (date(number, calendar.fiscal_year_start_month, 1) for number in (day.year - 1, day.year, day.year + 1)),
+        key=lambda one: abs((one - year.first).days),
+    )
+    assert abs((first - year.first).days) <= 3
+    starts, weeks = year.first, []
+    while starts <= year.last:
+        month = calendar.period(GoalPeriod.MONTH, starts)
+        assert month.first == starts
+        assert starts.isoweekday() == calendar.week_start
+        weeks.append(month.count / 7)
+        starts = month.last + timedelta(days=1)
+    assert weeks[:11] == [4, 4, 5, 4, 4, 5, 4, 4, 5, 4, 4]
+    assert weeks[11:] == [5 + (year.count - 364) // 7]
+    quarter = calendar.period(GoalPeriod.QUARTER, day)
+    assert quarter.first <= day <= quarter.last
+    assert (quarter.first - year.first).days % 91 == 0
+    assert compared_with(quarter, Comparison.PREVIOUS_PERIOD, calendar) == calendar.period(
+        GoalPeriod.QUARTER, quarter.first - timedelta(days=1)
+    )
+
+
+def test_a_known_445_year() -> None:
+    """Sundays nearest to February 1st: the fiscal years 2023 (53 weeks) and 2024 of the retail calendar."""
+    calendar = Calendar("UTC", 7, 2, True)
+    assert calendar.period(GoalPeriod.YEAR, date(2023, 6, 1)) == Days(date(2023, 1, 29), date(2024, 2, 3))
+    assert calendar.period(GoalPeriod.YEAR, date(2024, 6, 1)) == Days(date(2024, 2, 4), date(2025, 2, 1))
 
 
 @pytest.mark.parametrize(

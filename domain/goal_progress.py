@@ -1,0 +1,138 @@
+"""How goals stand in a period: what was done while they held, against what was asked.
+
+What counts as done are the days of the period on which a version of the goal holds: a goal that begins on the 15th asks
+for the rest of the month, and what was done before the 15th is not held against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from fractions import Fraction
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from domain.access import Sight
+from domain.dashboards import Audience, user_numbers
+from domain.goal_board import GoalBoard, load_board
+from domain.goal_events import GoalView
+from domain.metrics import METRICS, NO_SUMS, Number, Sums, available_metrics, compute
+from domain.pacing import GoalStatus, Part, Progress, rounded
+from domain.people import connected_feeds
+from domain.periods import Calendar, Days, overlap
+
+if TYPE_CHECKING:
+    from domain.database import Connection
+
+FEW_PEOPLE = 200
+"""Up to so many, their rollups are looked up one by one; beyond, the whole team's are read."""
+
+
+def parts_in(board: GoalBoard, goal: GoalView, days: Days) -> tuple[Part, ...]:
+    """The parts of a goal that hold within a period."""
+    if goal.derived:
+        parts = board.summed(_people(board, goal), goal.metric, days, goal.period)
+    else:
+        parts = board.own.get((goal.subject_id, goal.metric), {}).get(goal.period, ())
+    return tuple(part for part in parts if overlap(days, part.first, part.last) is not None)
+
+
+def _people(board: GoalBoard, goal: GoalView) -> Sequence[UUID]:
+    if goal.user_id is not None:
+        return (goal.user_id,)
+    if goal.group_id is not None:
+        return board.members.get(goal.group_id, ())
+    return sorted(board.people)
+
+
+def _window(parts: Sequence[Part], days: Days) -> Days:
+    """The days of a period on which some parts hold, from the first to the last."""
+    held = [common for part in parts if (common := overlap(days, part.first, part.last)) is not None]
+    return Days(min(common.first for common in held), max(common.last for common in held))
+
+
+async def progress_in(
+    connection: Connection, team_id: UUID, board: GoalBoard, asked: Sequence[tuple[GoalView, Days]]
+) -> list[Progress | None]:
+    """How goals stand in periods; None where no version holds. One statement for each run of days among them."""
+    available = available_metrics(await connected_feeds(connection, team_id))
+    parts = [parts_in(board, goal, days) for goal, days in asked]
+    windows: dict[Days, set[UUID]] = {}
+    for (goal, days), held in zip(asked, parts, strict=True):
+        if held:
+            windows.setdefault(_window(held, days), set()).update(_people(board, goal))
+    numbers: dict[Days, Mapping[UUID, Sums]] = {}
+    nobody = Sight(team_id, False, frozenset())
+    for window, people in windows.items():
+        sight = Sight(
+            team_id, len(people) > FEW_PEOPLE, frozenset(people) if len(people) <= FEW_PEOPLE else frozenset()
+        )
+        found = await user_numbers(connection, Audience(sight, nobody), window, None)
+        numbers[window] = {user_id: pair.current for user_id, pair in found.items()}
+    answer: list[Progress | None] = []
+    for (goal, days), held in zip(asked, parts, strict=True):
+        if not held:
+            answer.append(None)
+            continue
+        actual = None
+        if goal.metric in available:
+            actual = _actual(goal.metric, numbers[_window(held, days)], _people(board, goal))
+        quotient = METRICS[goal.metric].is_quotient
+        answer.append(board.proration.progress(held, days, actual, board.thresholds, quotient=quotient))
+    return answer
+
+
+def _actual(metric: str, numbers: Mapping[UUID, Sums], people: Sequence[UUID]) -> Number | None:
+    if len(people) == 1:
+        return compute(metric, numbers.get(people[0], NO_SUMS))
+    rows = [numbers[user_id] for user_id in people if user_id in numbers]
+    return compute(metric, tuple(map(sum, zip(*rows, strict=True))) if rows else NO_SUMS)
+
+
+def _shown_period(calendar: Calendar, goal: GoalView, board: GoalBoard, now: datetime) -> Days:
+    """The period that holds today; before a goal has begun its first one, after it has ended its last one."""
+    today = calendar.today(now)
+    current = calendar.period(goal.period, today)
+    if parts_in(board, goal, current):
+        return current
+    newest = goal.newest
+    if newest.effective_to is not None and newest.effective_to < current.first:
+        return calendar.period(goal.period, newest.effective_to)
+    if newest.effective_from > current.last:
+        return calendar.period(goal.period, newest.effective_from)
+    return current
+
+
+async def progress_now(
+    connection: Connection, team_id: UUID, calendar: Calendar, goals: Sequence[GoalView], now: datetime
+) -> list[Progress]:
+    """How goals stand now, each in the period that holds today.
+
+    A goal that does not hold on any day of its period asks for nothing there: its target is 0.
+    """
+    if not goals:
+        return []
+    today = calendar.today(now)
+    edges = [today]
+    for goal in goals:
+        edges += [goal.newest.effective_from, goal.newest.effective_to or today]
+    days = Days(
+        min(calendar.period(goal.period, min(edges)).first for goal in goals),
+        max(calendar.period(goal.period, max(edges)).last for goal in goals),
+    )
+    only_users = all(goal.user_id is not None for goal in goals)
+    board = await load_board(
+        connection,
+        team_id,
+        calendar,
+        now,
+        days,
+        metrics=sorted({goal.metric for goal in goals}),
+        user_ids=sorted({goal.subject_id for goal in goals}) if only_users else None,
+    )
+    asked = [(goal, _shown_period(calendar, goal, board, now)) for goal in goals]
+    nothing = rounded(Fraction(0))
+    return [
+        found or Progress(period, None, nothing, None, nothing, None, None, GoalStatus.ON_TRACK)
+        for found, (_goal, period) in zip(await progress_in(connection, team_id, board, asked), asked, strict=True)
+    ]
