@@ -16,7 +16,10 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
+from api.authentication import identities
+from api.connections import Watchman
 from api.graphql import PAGE_FOLDER, GraphQLEndpoint
+from api.hub import Hub
 from api.imports import import_routes
 from api.oidc import OidcIssuer
 from api.sessions import session_routes
@@ -67,14 +70,21 @@ def create_app(settings: Settings) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await database.connect(settings.require_database_url(), pool_size=settings.database_pool_size)
         app.state.queue = await create_pool(RedisSettings.from_dsn(settings.require_redis_url()))
+        app.state.identities = identities()
+        app.state.hub = Hub(settings.require_redis_url(), streams_per_user=settings.streams_per_user)
+        app.state.watchman = Watchman()
         app.state.oidc = OidcIssuer.from_settings(settings)
         # What lives as long as the process (modules, the schema) is no garbage: the collector need not walk it again
         # and again while requests make their thousands of cells.
         gc.collect()
         gc.freeze()
+        await app.state.hub.start()
+        await app.state.watchman.start()
         try:
             yield
         finally:
+            await app.state.watchman.stop()
+            await app.state.hub.stop()
             if app.state.oidc is not None:
                 await app.state.oidc.close()
             await app.state.queue.aclose()

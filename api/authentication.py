@@ -7,11 +7,12 @@ import hmac
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
+from strawberry.dataloader import DataLoader
 
 from api.oidc import OidcIssuer
 from domain.database import acquire
 from domain.errors import Forbidden, Unauthenticated
-from domain.identity import Identity, identify_by_digest, identify_by_email
+from domain.identity import Identity, identify_by_digests, identify_by_email
 from domain.models.tokens import TokenKind
 from domain.tokens import PREFIX, digest_of
 
@@ -45,7 +46,7 @@ async def authenticate(connection: HTTPConnection) -> Identity:
     session = connection.cookies.get(SESSION_COOKIE)
     if not session:
         raise unauthenticated()
-    identity = await _by_token(session, TokenKind.SESSION)
+    identity = await _by_token(connection, session, TokenKind.SESSION)
     _check_same_site(connection, session)
     return identity
 
@@ -62,7 +63,7 @@ async def authenticate_header(connection: HTTPConnection, header: str) -> Identi
     if scheme.lower() != "bearer" or not credential.isascii():
         raise unauthenticated()
     if credential.startswith(PREFIX):
-        return await _by_token(credential, TokenKind.API)
+        return await _by_token(connection, credential, TokenKind.API)
     issuer: OidcIssuer | None = connection.app.state.oidc
     if issuer is None or credential.count(".") != _JWT_DOTS:
         raise unauthenticated()
@@ -77,9 +78,19 @@ async def authenticate_header(connection: HTTPConnection, header: str) -> Identi
     return identity
 
 
-async def _by_token(text: str, kind: TokenKind) -> Identity:
+async def _look_up(digests: list[str]) -> list[Identity | None]:
     async with acquire() as database:
-        identity = await identify_by_digest(database, digest_of(text))
+        found = await identify_by_digests(database, list(dict.fromkeys(digests)))
+    return [found.get(digest) for digest in digests]
+
+
+def identities() -> DataLoader[str, Identity | None]:
+    """Looks up the tokens that are asked for at the same moment in one statement; nothing is kept."""
+    return DataLoader(load_fn=_look_up, cache=False)
+
+
+async def _by_token(connection: HTTPConnection, text: str, kind: TokenKind) -> Identity:
+    identity: Identity | None = await connection.app.state.identities.load(digest_of(text))
     # A session's secret is of no use in a header, nor a token in a cookie: each has the other's protection to lose.
     if identity is None or identity.token_kind is not kind:
         raise unauthenticated()

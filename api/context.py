@@ -60,6 +60,16 @@ class Context:
         """
         return Context(await self.identify(), datetime.now(UTC), self.connection, self.identify, self.queue)
 
+    async def refresh(self) -> None:
+        """The same in place, for a stream whose executor holds on to one context. Nothing may be executing in it.
+
+        Raises:
+            Unauthenticated: the credential has ended.
+        """
+        request_id = self.request_id
+        self.__dict__.update((await self.renewed()).__dict__)
+        self.request_id = request_id
+
     @property
     def calendar(self) -> Calendar:
         """How the viewer's team counts days."""

@@ -33,6 +33,8 @@ def _extensions(error: DomainError) -> dict[str, Any]:
         extensions["input"] = list(error.path)
     if isinstance(error, Forbidden):
         extensions["permission"] = error.permission
+    if (cursor := getattr(error, "cursor", None)) is not None:
+        extensions["cursor"] = cursor
     return extensions
 
 

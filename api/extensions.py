@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 
 from graphql import DocumentNode, GraphQLError, GraphQLSchema, parse, specified_rules, validate
-from starlette.websockets import WebSocket
 from strawberry.extensions import SchemaExtension
 from strawberry.extensions.query_depth_limiter import create_validator
 
-from api.context import Context
 from api.errors import to_graphql_error
 
 DOCUMENT_CACHE_SIZE = 500
@@ -19,7 +17,12 @@ _RULES = (*specified_rules, create_validator(DEEPEST_QUERY, None, None))
 
 
 @lru_cache(maxsize=DOCUMENT_CACHE_SIZE)
-def _checked(schema: GraphQLSchema, text: str) -> tuple[DocumentNode, list[GraphQLError]]:
+def checked(schema: GraphQLSchema, text: str) -> tuple[DocumentNode, list[GraphQLError]]:
+    """A document, parsed, and what is wrong with it; once for each text.
+
+    Raises:
+        GraphQLSyntaxError: it is no document.
+    """
     document = parse(text)
     return document, validate(schema, document, _RULES)
 
@@ -35,14 +38,14 @@ class KnownDocuments(SchemaExtension):
         """Instead of parsing."""
         context = self.execution_context
         if context.query is not None:
-            context.graphql_document, _errors = _checked(_graphql_schema(context.schema), context.query)
+            context.graphql_document, _errors = checked(_graphql_schema(context.schema), context.query)
         yield
 
     def on_validate(self) -> Iterator[None]:
         """Instead of validating."""
         context = self.execution_context
         if context.query is not None:
-            _document, errors = _checked(_graphql_schema(context.schema), context.query)
+            _document, errors = checked(_graphql_schema(context.schema), context.query)
             context.pre_execution_errors = list(errors)
         yield
 
@@ -50,17 +53,6 @@ class KnownDocuments(SchemaExtension):
 def _graphql_schema(schema: object) -> GraphQLSchema:
     found: GraphQLSchema = schema._schema  # type: ignore[attr-defined]
     return found
-
-
-class RenewedContext(SchemaExtension):
-    """Operations that share a WebSocket do not share a context: permissions are read anew for each."""
-
-    async def on_operation(self) -> AsyncIterator[None]:  # type: ignore[override]
-        """Before the operation."""
-        context: Context = self.execution_context.context
-        if isinstance(context.connection, WebSocket):
-            self.execution_context.context = await context.renewed()
-        yield
 
 
 class OneErrorPlace(SchemaExtension):

@@ -1,8 +1,7 @@
-"""GraphQL over HTTP and over WebSocket, and the GraphiQL page, at one address."""
+"""GraphQL over HTTP, WebSocket and server-sent events, and the GraphiQL page, at one address."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,14 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
-from strawberry.exceptions import ConnectionRejectionError
-from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
-from api.authentication import authenticate, authenticate_header
+from api.authentication import authenticate
 from api.context import Context
 from api.errors import GRAPHQL_MEDIA_TYPE, error_response
 from api.schema.root import schema
+from api.sse import respond, wants_events
+from api.websockets import TransportSocket
 from domain.errors import DomainError, Invalid
-from domain.identity import Identity
 
 BODY_LIMIT_BYTES = 16 * 2**20
 PAGE_FOLDER = Path(__file__).parent / "static" / "graphiql"
@@ -54,12 +52,12 @@ class GraphQLEndpoint(GraphQL[Any, Any]):
     """`/graphql`: authenticates, then answers."""
 
     def __init__(self) -> None:
-        super().__init__(schema, graphql_ide=None, subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,))
+        super().__init__(schema, graphql_ide=None, subscription_protocols=())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application."""
         if scope["type"] == "websocket":
-            await self.run(WebSocket(scope, receive=receive, send=send))
+            await TransportSocket(WebSocket(scope, receive=receive, send=send)).serve()
             return
         request = Request(scope, _limited(receive))
         response = await self._respond(request)
@@ -70,6 +68,8 @@ class GraphQLEndpoint(GraphQL[Any, Any]):
             return page()
         try:
             request.state.viewer = await authenticate(request)
+            if wants_events(request):
+                return await respond(await self.get_context(request, Response()), request)
             response = await self.run(request)
         except DomainError as error:
             response = error_response(error, media_type=_media_type(request))
@@ -84,36 +84,13 @@ class GraphQLEndpoint(GraphQL[Any, Any]):
         return response
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Any:
-        """The context of a request, or of a WebSocket whose viewer on_ws_connect will find."""
-        now = datetime.now(UTC)
+        """The context of a request."""
+        assert isinstance(request, Request), "WebSockets are served by api/websockets.py"
         queue = request.app.state.queue
-        if isinstance(request, WebSocket):
-            return _Connecting(request, now, queue)
-        context = Context(request.state.viewer, now, request, lambda: authenticate(request), queue)
+        context = Context(request.state.viewer, datetime.now(UTC), request, lambda: authenticate(request), queue)
         if isinstance(response, Response):
             response.headers["x-request-id"] = context.request_id
         return context
-
-    async def on_ws_connect(self, context: Any) -> Any:
-        """Authenticate a WebSocket: by `connection_init`'s payload, or by the session's cookie from the same origin."""
-        given = context.connection_params
-        header = given.get("authorization") if isinstance(given, dict) else None
-        websocket: WebSocket = context.connection
-
-        async def identify() -> Identity:
-            if isinstance(header, str):
-                return await authenticate_header(websocket, header)
-            return await authenticate(websocket)
-
-        try:
-            context.begin(await identify(), identify)
-        except DomainError as error:
-            raise ConnectionRejectionError({"code": error.code, "message": error.message}) from error
-        return {}
-
-    def is_websocket_origin_allowed(self, request: WebSocket, origin: str) -> bool:
-        """Any page may connect with a token of its own; a cookie counts from the same origin alone."""
-        return True
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         """Carries the media type that the client asked for."""
@@ -135,24 +112,6 @@ class GraphQLEndpoint(GraphQL[Any, Any]):
         response = Response(orjson.dumps(response_data), status_code=status, media_type=media_type)
         response.headers.raw.extend(sub_response.headers.raw)
         return response
-
-    def encode_json(self, data: object) -> str:
-        """JSON for a WebSocket's text frame or a stream."""
-        return orjson.dumps(data).decode()
-
-
-class _Connecting(Context):
-    """The context of a WebSocket; its viewer is known once the client has introduced itself."""
-
-    def __init__(self, websocket: WebSocket, now: datetime, queue: Any) -> None:
-        self.connection = websocket
-        self.now = now
-        self.queue = queue
-        self.connection_params: object = None
-
-    def begin(self, viewer: Identity, identify: Callable[[], Any]) -> None:
-        """The client is known."""
-        self.__dict__.update(Context(viewer, self.now, self.connection, identify, self.queue).__dict__)
 
 
 def _wants_page(request: Request) -> bool:

@@ -5,6 +5,7 @@ Nothing of it is cached: a changed role, a moved user or a revoked token counts 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -70,42 +71,51 @@ _JOINS = "JOIN roles r ON r.team_id = u.team_id AND r.id = u.role_id JOIN teams 
 
 def _identity(row: Any, **credential: Any) -> Identity:
     values = dict(row)
-    for name in ("token_id", "token_kind", "scopes", "expires_at", "seen_lately"):
+    for name in ("digest", "token_id", "token_kind", "scopes", "expires_at", "seen_lately"):
         values.pop(name, None)
     allowed = [permission.value for permission in Permission] if values["is_admin"] else values["permissions"]
     values["permissions"] = frozenset(allowed)
     return Identity(**values, **credential)
 
 
-async def identify_by_digest(connection: Connection, digest: str) -> Identity | None:
-    """The user of a token, by its digest; None alike for an unknown, expired or revoked one and an inactive user.
+async def identify_by_digests(connection: Connection, digests: Sequence[str]) -> dict[str, Identity]:
+    """The users of some tokens, by their digests; absent alike: unknown, expired and revoked ones, inactive users.
 
     One statement, served by tokens_digest_key. `last_used_at` is brought up to date at most once a minute.
     """
-    row = await connection.fetchrow(
+    rows = await connection.fetch(
         f"""
-        SELECT k.id AS token_id, k.kind AS token_kind, k.scopes, k.expires_at,
+        SELECT k.digest, k.id AS token_id, k.kind AS token_kind, k.scopes, k.expires_at,
             coalesce(k.last_used_at > now() - interval '1 minute', false) AS seen_lately, {_PERSON}
         FROM tokens k JOIN users u ON u.team_id = k.team_id AND u.id = k.user_id {_JOINS}
-        WHERE k.digest = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()) AND u.active
+        WHERE k.digest = ANY ($1::text[]) AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+            AND u.active
         """,
-        digest,
+        list(digests),
     )
-    if row is None:
-        return None
-    if not row["seen_lately"]:
+    stale = [row["token_id"] for row in rows if not row["seen_lately"]]
+    if stale:
         await connection.execute(
-            "UPDATE tokens SET last_used_at = now() "
-            "WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= now() - interval '1 minute')",
-            row["token_id"],
+            "UPDATE tokens SET last_used_at = now() WHERE id IN (SELECT id FROM tokens WHERE id = ANY ($1::uuid[]) "
+            "AND (last_used_at IS NULL OR last_used_at <= now() - interval '1 minute') ORDER BY id "
+            "FOR NO KEY UPDATE SKIP LOCKED)",
+            stale,
         )
-    return _identity(
-        row,
-        token_id=row["token_id"],
-        token_kind=TokenKind(row["token_kind"]),
-        scopes=frozenset(row["scopes"]),
-        expires_at=row["expires_at"],
-    )
+    return {
+        row["digest"]: _identity(
+            row,
+            token_id=row["token_id"],
+            token_kind=TokenKind(row["token_kind"]),
+            scopes=frozenset(row["scopes"]),
+            expires_at=row["expires_at"],
+        )
+        for row in rows
+    }
+
+
+async def identify_by_digest(connection: Connection, digest: str) -> Identity | None:
+    """The user of a token, by its digest; None alike for an unknown, expired or revoked one and an inactive user."""
+    return (await identify_by_digests(connection, [digest])).get(digest)
 
 
 async def identify_by_email(

@@ -29,6 +29,13 @@ class Settings(BaseSettings):
     )
     demo: bool = Field(default=False, description="Offer the demo people to sign in as, without a token.")
     database_pool_size: int = Field(default=10, ge=1, le=1000, description="Connections per process.")
+    streams_per_user: int = Field(
+        default=100, ge=1, le=1_000_000, description="Subscriptions that a user may have open in one API process."
+    )
+    streams_per_connection: int = Field(
+        default=50, ge=1, le=100_000, description="Operations that may run at once on one WebSocket."
+    )
+    ping_seconds: float = Field(default=15.0, gt=0, le=300, description="How often an idle stream is pinged.")
     oidc_issuer: str | None = Field(default=None, description="Issuer whose JWTs are accepted as bearer tokens.")
     oidc_audience: str | None = Field(default=None, description="The `aud` that such a JWT must hold.")
     oidc_algorithm: Literal["RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "EdDSA"] = "RS256"

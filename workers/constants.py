@@ -6,3 +6,22 @@ JOBS_AT_ONCE = 4
 RECONNECT_SECONDS = (0.5, 1.0, 2.0, 5.0)
 STOP_SECONDS = 15.0
 """How long a job that is told to stop gets for its running transaction."""
+
+LOOP_RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0)
+"""How long a loop waits after its first, second, ... failure in a row; the last one goes on."""
+RELAY_SECONDS = 1.0
+"""How often the relay looks without being notified."""
+RELAY_EVENTS = 500
+"""Events of one team that are handed on in one transaction."""
+STREAM_EVENTS_KEPT = 20_000
+"""About how many events the Redis stream keeps; who is further behind reads PostgreSQL."""
+EVALUATION_SECONDS = 1.0
+"""A team's goals are evaluated at most so often, and looked for as often without a notification."""
+DELIVERY_SECONDS = 1.0
+"""How often the deliverer looks for webhooks that are due."""
+DELIVERIES_AT_ONCE = 32
+"""Endpoints that one worker delivers to at the same time."""
+UPKEEP_SECONDS = 3600.0
+"""How often old events, keys and deliveries are forgotten."""
+REDIS_SECONDS = 5.0
+"""How long a loop waits for Redis while it holds a transaction open."""

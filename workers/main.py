@@ -6,7 +6,8 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,13 +15,17 @@ from uuid import UUID, uuid4
 import structlog
 from arq import Worker, func
 from arq.connections import ArqRedis, RedisSettings, create_pool
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from domain import database, jobs
+from domain import database, events, idempotency, jobs
 from domain.jobs import hint_channel
 from domain.settings import Settings
 from workers import constants
+from workers.goals import Evaluator
 from workers.jobs import run_claimed
+from workers.loops import Loop, listen
+from workers.relay import Relay
 
 log = structlog.get_logger(__name__)
 
@@ -131,6 +136,34 @@ async def _first(waits: set[Any], seconds: float) -> None:
         task.cancel()
 
 
+@asynccontextmanager
+async def loops(settings: Settings) -> AsyncIterator[None]:
+    """The relay, the evaluator and the upkeep, while the context is open."""
+    redis = Redis.from_url(settings.require_redis_url(), socket_timeout=constants.REDIS_SECONDS)
+    relay = Loop("relay", Relay(redis).step, constants.RELAY_SECONDS)
+    evaluator = Loop("evaluator", Evaluator(redis).step, constants.EVALUATION_SECONDS)
+    upkeep = Loop("upkeep", forget_the_old, constants.UPKEEP_SECONDS)
+    listening = listen(
+        settings.require_database_url(), {events.EVENTS_CHANNEL: relay, events.CHANGES_CHANNEL: evaluator}
+    )
+    tasks = [asyncio.ensure_future(one) for one in (relay.run(), evaluator.run(), upkeep.run(), listening)]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await redis.aclose()
+
+
+async def forget_the_old() -> bool:
+    """Forget events and keys whose time has passed."""
+    async with database.acquire() as connection:
+        await events.prune(connection)
+        await idempotency.prune(connection)
+    return False
+
+
 async def work(settings: Settings, started: Callable[[JobWorker], None] = lambda _worker: None) -> None:
     """Connect, and work until SIGTERM or SIGINT.
 
@@ -144,6 +177,7 @@ async def work(settings: Settings, started: Callable[[JobWorker], None] = lambda
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, worker.stop)
         started(worker)
-        await worker.run()
+        async with loops(settings):
+            await worker.run()
     finally:
         await database.disconnect()

@@ -11,7 +11,7 @@ from strawberry.schema.config import StrawberryConfig
 from api.context import Context
 from api.errors import guarded
 from api.execution import SidelineExecutor
-from api.extensions import KnownDocuments, OneErrorPlace, RenewedContext
+from api.extensions import KnownDocuments, OneErrorPlace
 from api.permissions import requires, requires_scope
 from api.resolvers import goals as goal_resolvers
 from api.resolvers import jobs as job_resolvers
@@ -32,6 +32,7 @@ from api.schema.dashboards import (
 from api.schema.errors import told
 from api.schema.goals import (
     Goal,
+    GoalEvent,
     GoalFilter,
     RemoveGoalsInput,
     RemoveGoalsPayload,
@@ -57,6 +58,7 @@ from api.schema.team import (
     UpdateTeamSettingsPayload,
 )
 from api.schema.viewer import Viewer
+from api.subscriptions import watch_goal_events, watch_numbers
 from domain import access, people, periods
 from domain.database import acquire
 from domain.errors import Invalid
@@ -308,6 +310,40 @@ class Subscription:
         async for job in guarded(job_resolvers.watch_job(info.context, job_id), info.context.request_id):
             yield job
 
+    @strawberry.subscription(
+        description="Every goal event after the cursor, in order, then live; without a cursor from now on. Each is "
+        "given if the viewer may see the goal when it is sent.",
+        permission_classes=[requires_scope(TokenScope.READ)],
+    )
+    async def goal_events(
+        self, info: Info, after: str | None = None, filter: GoalFilter | None = None
+    ) -> AsyncGenerator[GoalEvent, None]:
+        # api/streaming.py takes a shorter way, from the same source.
+        wanted = goal_resolvers.filter_of(filter)
+        async for entry, _moment in guarded(watch_goal_events(info.context, after, wanted), info.context.request_id):
+            yield GoalEvent.of(entry.event)
+
+    @strawberry.subscription(
+        description="The team's dashboard, at once and whenever its numbers have changed: at most once a second, and "
+        "always the last state.",
+        permission_classes=[requires_scope(TokenScope.READ)],
+    )
+    async def metrics_updated(
+        self,
+        info: Info,
+        range: RangeInput,
+        group_id: strawberry.ID | None = None,
+        metrics: list[Metric] | None = None,
+    ) -> AsyncGenerator[TeamDashboard, None]:
+        async def states() -> AsyncGenerator[TeamDashboard, None]:
+            async for _moment in watch_numbers(info.context):
+                yield TeamDashboard(
+                    question=await ask_team(info, range, periods.Comparison.PREVIOUS_PERIOD, group_id, metrics)
+                )
+
+        async for state in guarded(states(), info.context.request_id):
+            yield state
+
 
 class SidelineSchema(strawberry.Schema):
     """The schema; its errors are logged by api/errors.py alone, which knows the expected ones."""
@@ -324,7 +360,6 @@ schema = SidelineSchema(
     config=StrawberryConfig(scalar_map=SCALARS),
     execution_context_class=SidelineExecutor,
     extensions=[
-        RenewedContext,
         OneErrorPlace,
         KnownDocuments,
     ],

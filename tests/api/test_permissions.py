@@ -56,6 +56,8 @@ ROOTS = {
     "importActivities": 'mutation { importActivities(input: {source: "s", records: []}) { accepted } }',
     "retryQuarantined": 'mutation { retryQuarantined(input: {importId: "none"}) { accepted errors { code } } }',
     "jobProgress": None,
+    "goalEvents": None,
+    "metricsUpdated": None,
 }
 # What each root operation answers: a count, OK, or the permission that is missing. Users of the scene: the viewer, one
 # in the viewer's group, one in the group below, one in another branch, one who reports to the viewer from elsewhere.

@@ -1,0 +1,313 @@
+"""What one API process knows of live events: recent events of the teams that somebody here listens to.
+
+A Redis stream brings events; PostgreSQL is asked for whatever it did not bring. A team's log holds events without a
+gap, so that a subscriber who stands at a position either finds the next one here or reads on in PostgreSQL: replay and
+live are one way. What is made of an event (its answer to a document) is kept with it and made once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from domain import events
+from domain.database import CONNECTION_ERRORS, acquire
+from domain.errors import DomainError
+from domain.events import StoredEvent
+from domain.goal_evaluation import generations
+from domain.goal_events import GoalEvent
+
+log = structlog.get_logger(__name__)
+
+LOG_EVENTS = 2_000
+"""Events of a team that are kept here; who was live and falls further behind is cut."""
+PAGE_EVENTS = 200
+"""Events that a subscriber reads from PostgreSQL at once."""
+POLL_SECONDS = 1.0
+"""How often PostgreSQL is asked for what Redis did not bring."""
+READ_BLOCK_MILLISECONDS = 5_000
+READ_COUNT = 500
+RETRY_SECONDS = 0.5
+_UNREACHABLE = (TimeoutError, OSError, RedisError, *CONNECTION_ERRORS)
+
+
+class SlowReader(DomainError):
+    """A live subscriber fell so far behind that it is cut off; it goes on from its cursor.
+
+    Args:
+        cursor: The last event that it was sent.
+    """
+
+    code = "SLOW_READER"
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__("This subscriber reads too slowly: subscribe again after the cursor in `extensions`.")
+        self.cursor = cursor
+
+
+class TooManyStreams(DomainError):
+    """The connection or the user has as many streams open as this process allows."""
+
+    code = "TOO_MANY_STREAMS"
+
+
+@dataclass(eq=False)
+class Entry:
+    """An event with the answers that were made of it, by what distinguishes them."""
+
+    stored: StoredEvent
+    answers: dict[Any, asyncio.Future[bytes]] = field(default_factory=dict)
+
+    @cached_property
+    def event(self) -> GoalEvent:
+        """What it says."""
+        return GoalEvent.of(self.stored)
+
+    async def answer(self, key: Any, make: Callable[[], Awaitable[bytes]]) -> bytes:
+        """The answer of a key, made once."""
+        found = self.answers.get(key)
+        if found is None or found.cancelled():
+            found = self.answers[key] = asyncio.ensure_future(make())
+        # Whoever leaves must not take the answer of the others along.
+        return await asyncio.shield(found)
+
+
+class TeamLog:
+    """A team's recent events without a gap, and what its subscribers wait for.
+
+    Args:
+        team_id: The team.
+    """
+
+    def __init__(self, team_id: UUID) -> None:
+        self.team_id = team_id
+        self.entries: deque[Entry] = deque()
+        self.head: int | None = None
+        self.generation = 0
+        self.subscribers = 0
+        self._filling = asyncio.Lock()
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    @property
+    def start(self) -> int:
+        """The position before the first entry."""
+        return self.entries[0].stored.position - 1 if self.entries else self.head or 0
+
+    def after(self, position: int) -> list[Entry] | None:
+        """The entries after a position; None when some of them are not here."""
+        if self.head is None or position < self.start:
+            return None
+        if position >= self.head:
+            return []
+        return [self.entries[place] for place in range(position - self.start, len(self.entries))]
+
+    async def open(self) -> None:
+        """Find where the team's events end now, once."""
+        async with self._filling:
+            if self.head is None:
+                async with acquire() as connection:
+                    self.head = (await events.read_head(connection, self.team_id)).position
+                    self.generation = (await generations(connection, [self.team_id])).get(self.team_id, 0)
+
+    def push(self, event: StoredEvent) -> bool:
+        """Take the next event in. Returns False when others must come first."""
+        if self.head is None or event.position <= self.head:
+            return True
+        if event.position != self.head + 1:
+            return False
+        self.entries.append(Entry(event))
+        self.head = event.position
+        if len(self.entries) > LOG_EVENTS:
+            self.entries.popleft()
+        self._wake()
+        return True
+
+    async def fill(self, position: int) -> None:
+        """Read from PostgreSQL what is missing up to a position."""
+        async with self._filling:
+            while self.head is not None and self.head < position:
+                async with acquire() as connection:
+                    found = await events.read_events(connection, self.team_id, self.head, PAGE_EVENTS)
+                if found and found[0].position != self.head + 1:
+                    # What lay between is not kept any more; begin anew behind it.
+                    self.entries.clear()
+                    self.head = found[0].position - 1
+                for event in found:
+                    self.push(event)
+                if not found:
+                    return
+
+    def changed(self, generation: int | None = None) -> None:
+        """The team's numbers may have changed."""
+        if generation is None or generation > self.generation:
+            self.generation = self.generation + 1 if generation is None else generation
+            self._wake()
+
+    def _wake(self) -> None:
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiting.clear()
+
+    async def wait(self) -> None:
+        """Wait for the next event or change of numbers."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiting.discard(waiter)
+
+
+class Hub:
+    """The logs of the teams that somebody here listens to, and how many streams each user has open.
+
+    Args:
+        redis_url: Where events come from; without it, PostgreSQL is asked each `POLL_SECONDS`.
+        streams_per_user: How many a user may have open in this process.
+    """
+
+    def __init__(self, redis_url: str, *, streams_per_user: int) -> None:
+        self._redis = Redis.from_url(redis_url)
+        self._logs: dict[UUID, TeamLog] = {}
+        self._streams: Counter[UUID] = Counter()
+        self._streams_per_user = streams_per_user
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin to listen."""
+        steps = (self._read_stream, self._hear_numbers, self._poll)
+        self._tasks = [asyncio.ensure_future(self._again(step)) for step in steps]
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._redis.aclose()
+
+    @contextmanager
+    def counted(self, user_id: UUID) -> Iterator[None]:
+        """A stream of a user's, while it is open.
+
+        Raises:
+            TooManyStreams: the user has too many.
+        """
+        if self._streams[user_id] >= self._streams_per_user:
+            raise TooManyStreams(
+                f"You have {self._streams_per_user} streams open here: close some before you open another one."
+            )
+        self._streams[user_id] += 1
+        try:
+            yield
+        finally:
+            self._streams[user_id] -= 1
+            if not self._streams[user_id]:
+                del self._streams[user_id]
+
+    @contextmanager
+    def joined(self, team_id: UUID) -> Iterator[TeamLog]:
+        """A team's log, while somebody listens."""
+        found = self._logs.setdefault(team_id, TeamLog(team_id))
+        found.subscribers += 1
+        try:
+            yield found
+        finally:
+            found.subscribers -= 1
+            if not found.subscribers:
+                self._logs.pop(team_id, None)
+
+    async def events(self, team_id: UUID, position: int) -> AsyncGenerator[list[Entry], None]:
+        """Every event of a team after a position, in order, for ever; in lots, as they are there.
+
+        Raises:
+            SlowReader: the subscriber was live, and the next event has left the log meanwhile.
+            CursorExpired: the next event is not kept any more.
+        """
+        with self.joined(team_id) as found:
+            await found.open()
+            live = False
+            while True:
+                entries = found.after(position)
+                if entries is None:
+                    if live:
+                        raise SlowReader(events.cursor_of(team_id, position))
+                    async with acquire() as connection:
+                        stored = await events.read_events(connection, team_id, position, PAGE_EVENTS)
+                    if stored and stored[0].position != position + 1:
+                        raise events.CursorExpired("Events after this cursor are not kept any more.", path=("after",))
+                    entries = [Entry(event) for event in stored]
+                else:
+                    live = True
+                if entries:
+                    position = entries[-1].stored.position
+                    yield entries
+                elif live:
+                    await found.wait()
+
+    async def _again(self, step: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await step()
+            except _UNREACHABLE as error:
+                log.warning("hub.unreachable", step=step.__name__, error=repr(error))
+            except Exception:
+                log.exception("hub.failed", step=step.__name__)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _read_stream(self) -> None:
+        last = await self._redis.xrevrange(events.EVENTS_STREAM, count=1)
+        position: Any = last[0][0] if last else "0-0"
+        while True:
+            found = await self._redis.xread(
+                {events.EVENTS_STREAM: position}, count=READ_COUNT, block=READ_BLOCK_MILLISECONDS
+            )
+            for _stream, entries in found:
+                for position, values in entries:  # noqa: B007
+                    await self._take(events.decode_event(values[b"event"]))
+
+    async def _take(self, event: StoredEvent) -> None:
+        found = self._logs.get(event.team_id)
+        if found is not None and not found.push(event):
+            await found.fill(event.position)
+
+    async def _hear_numbers(self) -> None:
+        async with self._redis.pubsub() as hints:
+            await hints.subscribe(events.NUMBERS_CHANNEL)
+            while True:
+                message = await hints.get_message(ignore_subscribe_messages=True, timeout=READ_BLOCK_MILLISECONDS / 1e3)
+                if message is not None:
+                    found = self._logs.get(UUID(message["data"].decode()))
+                    if found is not None:
+                        await self._look(list(self._logs))
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            if self._logs:
+                await self._look(list(self._logs))
+
+    async def _look(self, team_ids: list[UUID]) -> None:
+        """Ask PostgreSQL how far the events and the numbers of some teams have come."""
+        async with acquire() as connection:
+            positions = await events.read_positions(connection, team_ids)
+            counts = await generations(connection, team_ids)
+        for team_id in team_ids:
+            found = self._logs.get(team_id)
+            if found is None or found.head is None:
+                continue
+            if positions.get(team_id, 0) > found.head:
+                await found.fill(positions[team_id])
+            if team_id in counts:
+                found.changed(counts[team_id])

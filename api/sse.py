@@ -1,0 +1,155 @@
+"""GraphQL over server-sent events, in the distinct connections mode of graphql-sse
+(https://github.com/enisdenjo/graphql-sse, PROTOCOL.md): one request, one operation, one stream.
+
+Errors come as a `next` event whose answer has `errors`; `complete` ends the stream. A stream that cannot be written for
+`SEND_SECONDS` is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+import structlog
+from graphql import GraphQLError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import StreamingResponse
+
+from api.context import Context
+from api.errors import to_graphql_error
+from api.streaming import Operation, Refused, answers
+from domain.errors import Invalid, Unauthenticated
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "text/event-stream"
+SEND_SECONDS = 30.0
+_COMPLETE = b"event: complete\ndata:\n\n"
+_PING = b":\n\n"
+
+
+def wants_events(request: Request) -> bool:
+    """Whether the client asks for a stream of events."""
+    return MEDIA_TYPE in request.headers.get("accept", "")
+
+
+async def read_operation(request: Request) -> Operation:
+    """The operation of a request: the body's JSON, or the query string's parameters.
+
+    Raises:
+        Invalid: it is neither.
+    """
+    given: Any
+    if request.method == "GET":
+        given = dict(request.query_params)
+        if isinstance(given.get("variables"), str):
+            given["variables"] = _json(given["variables"].encode(), "variables")
+    else:
+        given = _json(await request.body(), "body")
+    if not isinstance(given, dict) or not isinstance(given.get("query"), str):
+        raise Invalid("query: give a GraphQL document.", path=("query",))
+    variables = given.get("variables")
+    if variables is not None and not isinstance(variables, dict):
+        raise Invalid("variables: give an object.", path=("variables",))
+    return Operation(given["query"], variables, given.get("operationName"), read_only=request.method == "GET")
+
+
+def _json(text: bytes, name: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise Invalid(f"{name}: not JSON.", path=(name,)) from error
+
+
+def _next(answer: bytes) -> bytes:
+    return b"event: next\ndata: " + answer + b"\n\n"
+
+
+async def _frames(context: Context, operation: Operation) -> AsyncGenerator[bytes, None]:
+    """The frames of a stream, up to `complete`."""
+    try:
+        async with aclosing(answers(context, operation)) as stream:
+            async for answer in stream:
+                yield _next(answer)
+    except Refused as refused:
+        yield _next(orjson.dumps({"errors": [error.formatted for error in refused.errors]}))
+    except Exception as error:
+        told = to_graphql_error(GraphQLError(str(error), original_error=error), context.request_id)
+        yield _next(orjson.dumps({"errors": [told.formatted]}))
+    yield _COMPLETE
+
+
+async def _stream(context: Context, operation: Operation) -> AsyncIterator[bytes]:
+    """The frames, with pings while nothing happens, until the end or the credential's."""
+    state = context.connection.app.state
+    with state.watchman.watching(context) as watched:
+        ended = asyncio.ensure_future(watched.ended.wait())
+        frames = _frames(context, operation)
+        following: asyncio.Future[bytes] | None = None
+        try:
+            # Headers leave with the first bytes: the client knows that it is connected.
+            yield _PING
+            while True:
+                following = following or asyncio.ensure_future(anext(frames))
+                await asyncio.wait(
+                    {ended, following}, timeout=state.settings.ping_seconds, return_when=asyncio.FIRST_COMPLETED
+                )
+                if following.done():
+                    try:
+                        yield following.result()
+                    except StopAsyncIteration:
+                        return
+                    following = None
+                elif ended.done():
+                    refusal = Unauthenticated("Your credential has ended: sign in again, and go on after your cursor.")
+                    error = to_graphql_error(GraphQLError("", original_error=refusal), context.request_id)
+                    yield _next(orjson.dumps({"errors": [error.formatted]}))
+                    yield _COMPLETE
+                    return
+                else:
+                    yield _PING
+        finally:
+            ended.cancel()
+            if following is not None:
+                following.cancel()
+                await asyncio.wait({following})
+            await frames.aclose()
+
+
+class EventStream(StreamingResponse):
+    """A stream that is cut off when it cannot be written."""
+
+    async def stream_response(self, send: Any) -> None:
+        """Send the frames."""
+
+        async def bounded(message: Any) -> None:
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await send(message)
+            except TimeoutError as error:
+                log.info("sse.slow_reader")
+                raise ClientDisconnect from error
+
+        await super().stream_response(bounded)
+
+
+async def respond(context: Context, request: Request) -> EventStream:
+    """The answer to a request for a stream.
+
+    Raises:
+        Invalid: the request holds no operation.
+    """
+    operation = await read_operation(request)
+    return EventStream(
+        _stream(context, operation),
+        media_type=MEDIA_TYPE,
+        headers={
+            "cache-control": "no-store",
+            # Proxies that gather answers would hold the events back.
+            "x-accel-buffering": "no",
+            "x-request-id": context.request_id,
+        },
+    )

@@ -1,0 +1,260 @@
+"""An operation as a stream of answers, each as JSON: what WebSockets and server-sent events have in common.
+
+A subscription to goal events is answered once for all subscribers who ask the same of what looks the same to them.
+Everything else goes through Strawberry, a subscriber at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import orjson
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLObjectType,
+    GraphQLUnionType,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    get_named_type,
+    get_operation_ast,
+)
+from graphql.execution.execute import execute_subscription_event
+from graphql.execution.values import get_argument_values, get_variable_values
+from strawberry.types.execution import PreExecutionError
+
+from api.context import Context
+from api.errors import to_graphql_error
+from api.execution import SidelineExecutor
+from api.extensions import checked
+from api.hub import Entry, TooManyStreams
+from api.resolvers.goals import filter_of
+from api.schema.goals import GoalEvent, GoalFilter
+from api.schema.root import schema
+from api.subscriptions import hub_of, watch_goal_events
+from domain import access
+from domain.models.tokens import TokenScope
+
+_SAME_FOR_ALL = {
+    "GoalEvent": {"cursor", "type", "goal", "before", "after", "at", "statusBefore", "statusAfter", "periodStart"},
+    "GoalVersion": {"version", "target", "effectiveFrom", "effectiveTo", "setAt"},
+    "Goal": {
+        "id",
+        "metric",
+        "period",
+        "target",
+        "effectiveFrom",
+        "effectiveTo",
+        "version",
+        "derived",
+        "subject",
+        "progress",
+    },
+    "GoalProgress": {
+        "periodStart",
+        "periodEnd",
+        "actual",
+        "target",
+        "attainment",
+        "expectedByNow",
+        "pace",
+        "forecast",
+        "status",
+    },
+    "User": {"id", "name", "email", "active", "isRep", "dealsAccess"},
+    "Group": {"id", "name"},
+    "Team": {"id", "name", "timezone", "currency"},
+}
+"""The fields of a goal event that look the same to everybody who may see it."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a client asks to be executed; `read_only` where a link must not change anything."""
+
+    query: str
+    variables: Mapping[str, Any] | None = None
+    operation_name: str | None = None
+    read_only: bool = False
+
+
+class Refused(Exception):
+    """The operation was refused before anything was sent.
+
+    Args:
+        errors: As the client gets them.
+    """
+
+    def __init__(self, errors: list[GraphQLError]) -> None:
+        super().__init__("refused")
+        self.errors = errors
+
+
+def encode(data: Any, errors: list[GraphQLError] | None) -> bytes:
+    """An answer as JSON."""
+    answer: dict[str, Any] = {"data": data}
+    if errors:
+        answer["errors"] = [error.formatted for error in errors]
+    return orjson.dumps(answer)
+
+
+async def answers(context: Context, operation: Operation) -> AsyncGenerator[bytes, None]:
+    """The answers to an operation: one to a query or a mutation, any number to a subscription.
+
+    Raises:
+        Refused: the document or its variables do not fit, or a subscription could not begin or had to end.
+    """
+    graphql_schema = schema._schema
+    try:
+        document, errors = checked(graphql_schema, operation.query)
+    except GraphQLError as error:
+        raise Refused([to_graphql_error(error, context.request_id)]) from error
+    if errors:
+        raise Refused([to_graphql_error(error, context.request_id) for error in errors])
+    found = get_operation_ast(document, operation.operation_name)
+    if found is None:
+        unnamed = GraphQLError("operationName: name the operation of the document that is to be executed.")
+        raise Refused([to_graphql_error(unnamed, context.request_id)])
+    if operation.read_only and found.operation is OperationType.MUTATION:
+        unsafe = GraphQLError("A mutation is sent with POST.")
+        raise Refused([to_graphql_error(unsafe, context.request_id)])
+    if found.operation is not OperationType.SUBSCRIPTION:
+        async for answer in _executed(context, operation):
+            yield answer
+        return
+    try:
+        with hub_of(context).counted(context.viewer.user_id):
+            root = _only_field(found)
+            if root is not None and root.name.value == "goalEvents":
+                stream = _goal_events(context, operation, document, found, root)
+            else:
+                stream = _executed(context, operation)
+            async with aclosing(stream):
+                async for answer in stream:
+                    yield answer
+    except TooManyStreams as error:
+        raise Refused([_error(error, context)]) from error
+
+
+def _error(error: Exception, context: Context) -> GraphQLError:
+    return to_graphql_error(GraphQLError(str(error), original_error=error), context.request_id)
+
+
+def _only_field(operation: OperationDefinitionNode) -> FieldNode | None:
+    """The field of an operation that has one, plainly."""
+    selections = operation.selection_set.selections
+    if len(selections) == 1 and isinstance(selections[0], FieldNode) and not selections[0].directives:
+        return selections[0]
+    return None
+
+
+async def _executed(context: Context, operation: Operation) -> AsyncGenerator[bytes, None]:
+    source: Any = await schema.stream(
+        operation.query,
+        variable_values=dict(operation.variables or {}),
+        context_value=context,
+        operation_name=operation.operation_name,
+    )
+    try:
+        async for result in source:
+            if isinstance(result, PreExecutionError):
+                raise Refused(list(result.errors or ()))
+            if result.data is None and result.errors and all(error.path is None for error in result.errors):
+                raise Refused(list(result.errors))
+            yield encode(result.data, result.errors)
+    finally:
+        await source.aclose()
+
+
+async def _goal_events(
+    context: Context, operation: Operation, document: Any, found: OperationDefinitionNode, root: FieldNode
+) -> AsyncGenerator[bytes, None]:
+    graphql_schema = schema._schema
+    given = get_variable_values(graphql_schema, found.variable_definitions or (), dict(operation.variables or {}))
+    if isinstance(given, list):
+        raise Refused([to_graphql_error(error, context.request_id) for error in given])
+    assert graphql_schema.subscription_type is not None
+    try:
+        access.require_scope(context.viewer, TokenScope.READ)
+        arguments = get_argument_values(graphql_schema.subscription_type.fields["goalEvents"], root, given)
+        wanted = filter_of(_filter(arguments.get("filter")))
+        independent = _looks_the_same(graphql_schema, document, root, graphql_schema.type_map["GoalEvent"])
+        key = (operation.query, operation.operation_name, orjson.dumps(operation.variables or {}))
+        async with aclosing(watch_goal_events(context, arguments.get("after"), wanted)) as source:
+            async for entry, moment in source:
+                make = partial(_answer, moment, operation, document, entry)
+                shared = independent or moment.viewer.is_admin
+                yield await (entry.answer(key, make) if shared else make())
+    except GraphQLError as error:
+        raise Refused([to_graphql_error(error, context.request_id)]) from error
+    except Refused:
+        raise
+    except Exception as error:
+        raise Refused([_error(error, context)]) from error
+
+
+def _filter(given: Mapping[str, Any] | None) -> GoalFilter | None:
+    """The input as Strawberry would make it."""
+    if given is None:
+        return None
+    return GoalFilter(
+        user_ids=given.get("userIds"),
+        group_ids=given.get("groupIds"),
+        metrics=given.get("metrics"),
+        periods=given.get("periods"),
+        include_ended=given.get("includeEnded"),
+    )
+
+
+def _looks_the_same(graphql_schema: Any, document: Any, field: FieldNode, parent: Any) -> bool:
+    """Whether a selection holds nothing but fields that look the same to everybody."""
+    fragments = {one.name.value: one for one in document.definitions if isinstance(one, FragmentDefinitionNode)}
+
+    def same(selections: SelectionSetNode | None, parent: Any) -> bool:
+        if selections is None:
+            return True
+        for one in selections.selections:
+            if isinstance(one, FieldNode):
+                name = one.name.value
+                if name == "__typename":
+                    continue
+                if not isinstance(parent, GraphQLObjectType) or name not in _SAME_FOR_ALL.get(parent.name, ()):
+                    return False
+                if not same(one.selection_set, get_named_type(parent.fields[name].type)):
+                    return False
+                continue
+            inner = one if isinstance(one, InlineFragmentNode) else fragments[one.name.value]  # type: ignore[attr-defined]
+            condition = inner.type_condition
+            narrowed = parent if condition is None else graphql_schema.type_map[condition.name.value]
+            if not isinstance(narrowed, GraphQLObjectType | GraphQLUnionType):
+                return False
+            if not same(inner.selection_set, narrowed):
+                return False
+        return True
+
+    return same(field.selection_set, parent)
+
+
+async def _answer(context: Context, operation: Operation, document: Any, entry: Entry) -> bytes:
+    """The answer to one event."""
+    executor = SidelineExecutor.build(
+        schema._schema,
+        document,
+        root_value=GoalEvent.of(entry.event),
+        context_value=context,
+        raw_variable_values=dict(operation.variables or {}),
+        operation_name=operation.operation_name,
+    )
+    assert isinstance(executor, SidelineExecutor), "the document and its variables were checked"
+    result: Any = execute_subscription_event(executor.build_per_event_executor(GoalEvent.of(entry.event)))
+    if executor.is_awaitable(result):
+        result = await result
+    errors = [to_graphql_error(error, context.request_id) for error in result.errors or ()]
+    return encode(result.data, errors)

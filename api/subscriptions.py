@@ -1,0 +1,72 @@
+"""The sources of subscriptions: every event is given with the viewer's rights of that moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from api.context import Context
+from api.hub import Entry, Hub
+from domain import access, events
+from domain.database import acquire
+from domain.goal_events import GoalFilter
+from domain.models.tokens import TokenScope
+
+COALESCE_SECONDS = 1.0
+"""A subscriber to numbers is sent at most one state in this time."""
+
+
+def hub_of(context: Context) -> Hub:
+    """This process's hub."""
+    hub: Hub = context.connection.app.state.hub
+    return hub
+
+
+async def watch_goal_events(
+    context: Context, after: str | None, wanted: GoalFilter
+) -> AsyncGenerator[tuple[Entry, Context], None]:
+    """Every event after a cursor (from now without one) that the viewer may see when it is sent, in order, then live;
+    each with the context that it is to be answered in.
+
+    Raises:
+        CursorUnknown: the cursor is none of the team's.
+        CursorExpired: events after it are not kept any more.
+        Unauthenticated: the viewer's credential has ended.
+        Forbidden: the credential may not read any more.
+        SlowReader: the subscriber cannot follow.
+    """
+    team_id = context.viewer.team_id
+    async with acquire() as connection:
+        position = await events.position_of(connection, team_id, after)
+    async with aclosing(hub_of(context).events(team_id, position)) as source:
+        async for entries in source:
+            context = await context.renewed()
+            access.require_scope(context.viewer, TokenScope.READ)
+            sight = await context.goal_sight()
+            for entry in entries:
+                goal = entry.event.goal
+                if wanted.matches(goal) and sight.sees(team_id, goal.user_id, goal.group_id):
+                    yield entry, context
+
+
+async def watch_numbers(context: Context) -> AsyncGenerator[None, None]:
+    """Once at first, and whenever the team's numbers may have changed since: at most once in `COALESCE_SECONDS`, and
+    after the last change once more. Before each, the context is made fresh in place.
+
+    Raises:
+        Unauthenticated: the viewer's credential has ended.
+        Forbidden: the credential may not read any more.
+    """
+    loop = asyncio.get_running_loop()
+    with hub_of(context).joined(context.viewer.team_id) as log:
+        await log.open()
+        while True:
+            generation = log.generation
+            await context.refresh()
+            access.require_scope(context.viewer, TokenScope.READ)
+            sent_at = loop.time()
+            yield
+            while log.generation == generation:
+                await log.wait()
+            await asyncio.sleep(max(0.0, sent_at + COALESCE_SECONDS - loop.time()))

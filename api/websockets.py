@@ -1,0 +1,280 @@
+"""GraphQL over WebSocket by the graphql-transport-ws protocol (https://github.com/enisdenjo/graphql-ws, PROTOCOL.md).
+
+Each operation is a task that sends its answers as they come. A client that does not take what it is sent within
+`SEND_SECONDS` is cut off; every event that it has had carries the cursor to go on from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import structlog
+from graphql import GraphQLError
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from api.authentication import authenticate, authenticate_header
+from api.context import Context
+from api.errors import to_graphql_error
+from api.streaming import Operation, Refused, answers
+from domain.errors import DomainError, Unauthenticated
+from domain.identity import Identity
+
+log = structlog.get_logger(__name__)
+
+PROTOCOL = "graphql-transport-ws"
+INIT_SECONDS = 10.0
+SEND_SECONDS = 30.0
+MESSAGE_LIMIT_BYTES = 1_000_000
+
+BAD_REQUEST, UNAUTHORIZED, FORBIDDEN = 4400, 4401, 4403
+SUBPROTOCOL, INIT_TIMEOUT, EXISTS, TOO_MANY_INITS = 4406, 4408, 4409, 4429
+GOING_AWAY, TOO_SLOW = 1001, 1013
+
+
+class _Closed(Exception):
+    """The connection is to be closed.
+
+    Args:
+        code: Of the protocol, or of RFC 6455.
+        reason: At most 123 bytes.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class TransportSocket:
+    """One connection.
+
+    Args:
+        websocket: Not yet accepted.
+    """
+
+    def __init__(self, websocket: WebSocket) -> None:
+        self._socket = websocket
+        self._settings = websocket.app.state.settings
+        self._context: Context | None = None
+        self._initialized = False
+        self._operations: dict[str, asyncio.Task[None]] = {}
+        self._helpers: list[asyncio.Task[None]] = []
+        self._acknowledged = asyncio.Event()
+        self._sent_at = 0.0
+        self._close: asyncio.Future[_Closed] = asyncio.get_running_loop().create_future()
+
+    async def serve(self) -> None:
+        """Until either side closes it."""
+        if PROTOCOL not in self._socket.scope.get("subprotocols", ()):
+            await self._socket.accept()
+            await self._socket.close(SUBPROTOCOL, "Subprotocol not acceptable")
+            return
+        await self._socket.accept(subprotocol=PROTOCOL)
+        reading = asyncio.ensure_future(self._read())
+        self._helpers += [reading, asyncio.ensure_future(self._ping())]
+        try:
+            ends: list[asyncio.Future[Any]] = [self._close, reading]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            tasks = [*self._helpers, *self._operations.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        if self._close.done():
+            closed = self._close.result()
+            try:
+                async with asyncio.timeout(1.0):
+                    await self._socket.close(closed.code, closed.reason)
+            except (TimeoutError, RuntimeError, OSError, WebSocketDisconnect):
+                log.info("websocket.gone", code=closed.code)
+
+    def _end(self, code: int, reason: str) -> None:
+        if not self._close.done():
+            self._close.set_result(_Closed(code, reason))
+
+    async def _send(self, text: str) -> None:
+        """Hand a frame to the connection, which waits while the client does not read."""
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await self._socket.send({"type": "websocket.send", "text": text})
+        except TimeoutError:
+            self._end(TOO_SLOW, "SLOW_READER")
+            raise
+        self._sent_at = asyncio.get_running_loop().time()
+
+    async def _send_message(self, message: dict[str, Any]) -> None:
+        await self._send(orjson.dumps(message).decode())
+
+    async def _ping(self) -> None:
+        """Show an idle client that the connection is alive, and find out whether it is."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(INIT_SECONDS):
+                await self._acknowledged.wait()
+        except TimeoutError:
+            self._end(INIT_TIMEOUT, "Connection initialisation timeout")
+            return
+        seconds = self._settings.ping_seconds
+        while True:
+            idle = loop.time() - self._sent_at
+            if idle >= seconds:
+                await self._send('{"type":"ping"}')
+                idle = 0.0
+            await asyncio.sleep(seconds - idle)
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                received = await self._socket.receive()
+                if received["type"] == "websocket.disconnect":
+                    return
+                await self._take(received)
+        except _Closed as closed:
+            self._end(closed.code, closed.reason)
+            await asyncio.shield(self._close)
+        except (WebSocketDisconnect, RuntimeError, OSError):
+            return
+
+    async def _take(self, received: Any) -> None:
+        text = received.get("text")
+        if text is None:
+            raise _Closed(BAD_REQUEST, "WebSocket message type must be text")
+        if len(text) > MESSAGE_LIMIT_BYTES:
+            raise _Closed(BAD_REQUEST, f"A message has at most {MESSAGE_LIMIT_BYTES} characters")
+        try:
+            message = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise _Closed(BAD_REQUEST, "WebSocket message must be valid JSON") from error
+        kind = message.get("type") if isinstance(message, dict) else None
+        match kind:
+            case "connection_init":
+                await self._initialize(message.get("payload"))
+            case "ping":
+                await self._send_message({"type": "pong"})
+            case "pong":
+                pass
+            case "subscribe":
+                await self._subscribe(message)
+            case "complete":
+                task = self._operations.pop(str(message.get("id")), None)
+                if task is not None:
+                    task.cancel()
+            case _:
+                raise _Closed(BAD_REQUEST, "Unknown message type")
+
+    async def _initialize(self, payload: object) -> None:
+        if self._initialized:
+            raise _Closed(TOO_MANY_INITS, "Too many initialisation requests")
+        self._initialized = True
+        if payload is not None and not isinstance(payload, dict):
+            raise _Closed(BAD_REQUEST, "Invalid connection init payload")
+        identify = _identifier(self._socket, payload)
+        try:
+            viewer = await identify()
+        except DomainError as error:
+            raise _Closed(FORBIDDEN, "Forbidden") from error
+        state = self._socket.app.state
+        self._context = Context(viewer, datetime.now(UTC), self._socket, identify, state.queue)
+        self._helpers.append(asyncio.ensure_future(self._watch(state.watchman)))
+        await self._send_message({"type": "connection_ack", "payload": {}})
+        self._acknowledged.set()
+
+    async def _watch(self, watchman: Any) -> None:
+        """End everything with a typed close when the credential does."""
+        assert self._context is not None
+        with watchman.watching(self._context) as watched:
+            await watched.ended.wait()
+        await self._end_unauthenticated()
+
+    async def _end_unauthenticated(self) -> None:
+        assert self._context is not None
+        refusal = Unauthenticated("Your credential has ended: sign in again, and go on after your last cursor.")
+        error = to_graphql_error(GraphQLError("", original_error=refusal), self._context.request_id)
+        for operation_id, task in list(self._operations.items()):
+            if task is not asyncio.current_task():
+                task.cancel()
+            await self._send_message({"id": operation_id, "type": "error", "payload": [error.formatted]})
+        self._end(UNAUTHORIZED, "Unauthorized")
+
+    async def _subscribe(self, message: dict[str, Any]) -> None:
+        if self._context is None:
+            raise _Closed(UNAUTHORIZED, "Unauthorized")
+        operation_id, payload = message.get("id"), message.get("payload")
+        if (
+            not isinstance(operation_id, str)
+            or not isinstance(payload, dict)
+            or not isinstance(payload.get("query"), str)
+        ):
+            raise _Closed(BAD_REQUEST, "A subscribe message has an id, and a payload with a query")
+        if operation_id in self._operations:
+            raise _Closed(EXISTS, f"Subscriber for {operation_id[:60]} already exists")
+        variables = payload.get("variables")
+        if variables is not None and not isinstance(variables, dict):
+            raise _Closed(BAD_REQUEST, "variables is an object")
+        limit = self._settings.streams_per_connection
+        if len(self._operations) >= limit:
+            await self._send_message(
+                {
+                    "id": operation_id,
+                    "type": "error",
+                    "payload": [
+                        {
+                            "message": f"At most {limit} operations run at once on a connection: complete some first.",
+                            "extensions": {"code": "TOO_MANY_STREAMS"},
+                        }
+                    ],
+                }
+            )
+            return
+        operation = Operation(payload["query"], variables, payload.get("operationName"))
+        self._operations[operation_id] = asyncio.ensure_future(self._run(operation_id, operation))
+
+    async def _run(self, operation_id: str, operation: Operation) -> None:
+        assert self._context is not None
+        head = '{"id":' + orjson.dumps(operation_id).decode() + ',"type":"next","payload":'
+        try:
+            context = await self._context.renewed()
+            async with aclosing(answers(context, operation)) as stream:
+                async for answer in stream:
+                    await self._send(head + answer.decode() + "}")
+            self._operations.pop(operation_id, None)
+            await self._send_message({"id": operation_id, "type": "complete"})
+        except Refused as refused:
+            self._operations.pop(operation_id, None)
+            formatted = [error.formatted for error in refused.errors]
+            await self._send_message({"id": operation_id, "type": "error", "payload": formatted})
+            if any(
+                error.extensions and error.extensions.get("code") == Unauthenticated.code for error in refused.errors
+            ):
+                self._end(UNAUTHORIZED, "Unauthorized")
+        except Unauthenticated:
+            await self._end_unauthenticated()
+        except (TimeoutError, WebSocketDisconnect, RuntimeError, OSError) as error:
+            # The client is gone or does not read: whoever closes the connection says so.
+            log.info("websocket.operation_left", error=repr(error))
+        except Exception as error:
+            self._operations.pop(operation_id, None)
+            told = to_graphql_error(GraphQLError(str(error), original_error=error), self._context.request_id)
+            await self._send_message({"id": operation_id, "type": "error", "payload": [told.formatted]})
+
+
+def _identifier(websocket: WebSocket, payload: object) -> Callable[[], Awaitable[Identity]]:
+    """Who is at the other end: by the payload's `authorization`, else by the handshake's header or cookie.
+
+    A page of another origin may connect with a token of its own; the cookie counts from the same origin alone.
+    """
+    given = None
+    if isinstance(payload, dict):
+        given = payload.get("authorization", payload.get("Authorization"))
+
+    async def identify() -> Identity:
+        if isinstance(given, str):
+            return await authenticate_header(websocket, given)
+        return await authenticate(websocket)
+
+    return identify

@@ -1,0 +1,97 @@
+"""Loops of a worker: each does a step when PostgreSQL notifies it, and now and then without."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import asyncpg
+import structlog
+from redis.exceptions import RedisError
+
+from domain import database
+from workers.constants import LOOP_RETRY_SECONDS
+
+log = structlog.get_logger(__name__)
+
+UNREACHABLE = (TimeoutError, OSError, RedisError, *database.CONNECTION_ERRORS)
+"""What a step raises while PostgreSQL or Redis is away."""
+
+
+class Loop:
+    """Calls `step` again and again: at once when woken or when it says that there is more, else after some seconds.
+
+    Args:
+        name: For the log.
+        step: Does what there is to do. Returns whether there is more at once.
+        seconds: The longest wait.
+    """
+
+    def __init__(self, name: str, step: Callable[[], Awaitable[bool]], seconds: float) -> None:
+        self.name = name
+        self._step = step
+        self._seconds = seconds
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Until cancelled. Nothing that a step raises ends it."""
+        failures = 0
+        while True:
+            self._woken.clear()
+            try:
+                more = await self._step()
+                failures = 0
+            except UNREACHABLE as error:
+                failures += 1
+                log.warning("loop.unreachable", loop=self.name, error=repr(error))
+                await asyncio.sleep(LOOP_RETRY_SECONDS[min(failures, len(LOOP_RETRY_SECONDS)) - 1])
+                continue
+            except Exception:
+                failures += 1
+                log.exception("loop.failed", loop=self.name)
+                await asyncio.sleep(LOOP_RETRY_SECONDS[min(failures, len(LOOP_RETRY_SECONDS)) - 1])
+                continue
+            if not more:
+                await self._wait()
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            return  # The time to look again has come.
+
+
+async def listen(dsn: str, loops: Mapping[str, Loop]) -> None:
+    """Wake loops at PostgreSQL's notifications, until cancelled; a lost connection is made anew, and all loops look.
+
+    Args:
+        dsn: The database.
+        loops: By the name of the channel.
+    """
+    failures = 0
+    while True:
+        try:
+            connection = await asyncpg.connect(dsn, server_settings={"application_name": "sideline listener"})
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            failures += 1
+            log.warning("listener.unreachable", error=repr(error))
+            await asyncio.sleep(LOOP_RETRY_SECONDS[min(failures, len(LOOP_RETRY_SECONDS)) - 1])
+            continue
+        failures = 0
+        ended = asyncio.Event()
+        try:
+            connection.add_termination_listener(lambda _connection, ended=ended: ended.set())
+            for channel, loop in loops.items():
+                await connection.add_listener(channel, lambda *_notification, loop=loop: loop.wake())
+            for loop in loops.values():
+                loop.wake()
+            await ended.wait()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("listener.lost", error=repr(error))
+        finally:
+            connection.terminate()

@@ -1,0 +1,50 @@
+"""The relay: hands committed events to the Redis stream that the API processes read.
+
+Redis is a courier. What is lost there, an API process reads from PostgreSQL; what is handed on twice, it knows by its
+position.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from redis.asyncio import Redis
+
+from domain import database, events
+from workers.constants import RELAY_EVENTS, STREAM_EVENTS_KEPT
+
+
+class Relay:
+    """Hands events on, a team at a time.
+
+    Args:
+        redis: Where to.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def step(self) -> bool:
+        """Hand on what there is. Returns whether there is more."""
+        async with database.acquire() as connection:
+            teams = await events.teams_to_relay(connection)
+        more = False
+        for team_id in teams:
+            more = await self._hand_on(team_id) or more
+        return more
+
+    async def _hand_on(self, team_id: UUID) -> bool:
+        async with database.transaction() as connection:
+            taken = await events.take_for_relay(connection, team_id, RELAY_EVENTS)
+            if taken is None or not taken.events:
+                return False
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for event in taken.events:
+                    pipeline.xadd(
+                        events.EVENTS_STREAM,
+                        {"event": events.encode_event(event)},
+                        maxlen=STREAM_EVENTS_KEPT,
+                        approximate=True,
+                    )
+                await pipeline.execute()
+        return len(taken.events) == RELAY_EVENTS
