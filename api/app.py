@@ -71,6 +71,7 @@ def create_app(settings: Settings) -> Starlette:
         await database.connect(settings.require_database_url(), pool_size=settings.database_pool_size)
         app.state.queue = await create_pool(RedisSettings.from_dsn(settings.require_redis_url()))
         app.state.identities = identities()
+        app.state.secret_box = settings.secret_box()
         app.state.hub = Hub(settings.require_redis_url(), streams_per_user=settings.streams_per_user)
         app.state.watchman = Watchman()
         app.state.oidc = OidcIssuer.from_settings(settings)

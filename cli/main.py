@@ -24,6 +24,7 @@ from domain import database, people, teams, tokens
 from domain.errors import DomainError, Invalid, NotFound
 from domain.identity import ALL_SCOPES, identify_user
 from domain.models import User
+from domain.secrets import make_key
 from domain.settings import Settings, load_settings
 
 Result = TypeVar("Result")
@@ -106,6 +107,8 @@ def api() -> None:
         port=settings.port,
         log_level=settings.log_level,
         timeout_graceful_shutdown=10,
+        # A compressor for each of thousands of streams costs more than it saves.
+        ws_per_message_deflate=False,
     )
 
 
@@ -116,6 +119,12 @@ def worker() -> None:
     settings.require_database_url()
     settings.require_redis_url()
     os.execv(sys.executable, [sys.executable, "-m", "workers"])
+
+
+@app.command("secret-key")
+def secret_key() -> None:
+    """Print a fresh key for SIDELINE_SECRET_KEYS, which encrypts stored secrets."""
+    print(make_key())
 
 
 @app.command()

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -31,6 +32,7 @@ from cli.installation import RUN_FILE, Running, read_running, write_running
 from domain import database, people
 from domain.demo import seed_demo
 from domain.identity import identify_by_digest
+from domain.secrets import make_key
 from domain.settings import Settings
 from domain.tokens import PREFIX, create_token, digest_of
 
@@ -213,11 +215,15 @@ class Supervisor:
         raise ServiceError(f"All tokens of {email} are revoked.")
 
     def _key(self) -> bytes:
-        file = self.home / "token.key"
+        return bytes.fromhex(self._kept("token.key", lambda: secrets.token_hex(32)))
+
+    def _kept(self, name: str, make: Callable[[], str]) -> str:
+        """A secret of this home, made at its first use."""
+        file = self.home / name
         if not file.exists():
             file.touch(mode=0o600)
-            file.write_text(secrets.token_hex(32) + "\n")
-        return bytes.fromhex(file.read_text().strip())
+            file.write_text(make() + "\n")
+        return file.read_text().strip()
 
     def _start_children(self, database_url: str, redis_url: str, port: int) -> None:
         environment = os.environ | {
@@ -225,10 +231,13 @@ class Supervisor:
             "SIDELINE_DATABASE_URL": database_url,
             "SIDELINE_REDIS_URL": redis_url,
             "SIDELINE_DEMO": "true" if self.demo else "false",
+            "SIDELINE_SECRET_KEYS": self.settings.secret_keys or self._kept("secret.key", make_key),
         }
         environment.pop("SIDELINE_PORT", None)
         api = [sys.executable, "-m", "uvicorn", "--factory", "api.app:app_from_environment", "--no-access-log"]
         api += ["--host", self.settings.host, "--port", str(port), "--timeout-graceful-shutdown", "10"]
+        # A compressor for each of thousands of streams costs more than it saves.
+        api += ["--ws-per-message-deflate", "false"]
         self.children = [
             _Child("API", api, environment, self.home / "api.log"),
             _Child("worker", [sys.executable, "-m", "workers"], environment, self.home / "worker.log"),

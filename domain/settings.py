@@ -9,6 +9,7 @@ from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.errors import Invalid
+from domain.secrets import SecretBox
 
 
 class Settings(BaseSettings):
@@ -36,6 +37,12 @@ class Settings(BaseSettings):
         default=50, ge=1, le=100_000, description="Operations that may run at once on one WebSocket."
     )
     ping_seconds: float = Field(default=15.0, gt=0, le=300, description="How often an idle stream is pinged.")
+    secret_keys: str | None = Field(
+        default=None, description="Fernet keys for stored secrets, separated by commas, the newest first."
+    )
+    webhooks_to_private_addresses: bool = Field(
+        default=False, description="Deliver webhooks to private and loopback addresses too, and over http."
+    )
     oidc_issuer: str | None = Field(default=None, description="Issuer whose JWTs are accepted as bearer tokens.")
     oidc_audience: str | None = Field(default=None, description="The `aud` that such a JWT must hold.")
     oidc_algorithm: Literal["RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "EdDSA"] = "RS256"
@@ -44,6 +51,15 @@ class Settings(BaseSettings):
     )
     oidc_team: str | None = Field(default=None, description="Id of the team that the issuer's people belong to.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def secret_box(self) -> SecretBox | None:
+        """What encrypts stored secrets; None where no key is set.
+
+        Raises:
+            Invalid: a key is none of Fernet's.
+        """
+        keys = [key.strip() for key in (self.secret_keys or "").split(",") if key.strip()]
+        return SecretBox(keys) if keys else None
 
     def require_database_url(self) -> str:
         """The database address.

@@ -42,14 +42,14 @@ HANDLERS: Mapping[str, Handler] = {
 }
 
 
-async def run_claimed(job: ClaimedJob, changed: Changed) -> None:
+async def run_claimed(job: ClaimedJob, changed: Changed, handlers: Mapping[str, Handler] = HANDLERS) -> None:
     """Carry a claimed job out to one of its ends; each has its own line in the log.
 
     A cancelled run (the worker was told to stop) gives the job back.
     """
     bound = log.bind(job=str(job.id), team=str(job.team_id), kind=job.kind, attempt=job.attempt)
     bound.info("job.started")
-    work = asyncio.ensure_future(_handle(job, changed))
+    work = asyncio.ensure_future(_handle(job, changed, handlers))
     heart = asyncio.ensure_future(_renew(job))
     try:
         done, _ = await asyncio.wait({work, heart}, return_when=asyncio.FIRST_COMPLETED)
@@ -79,8 +79,8 @@ async def run_claimed(job: ClaimedJob, changed: Changed) -> None:
         changed()
 
 
-async def _handle(job: ClaimedJob, changed: Changed) -> None:
-    handler = HANDLERS.get(job.kind)
+async def _handle(job: ClaimedJob, changed: Changed, handlers: Mapping[str, Handler]) -> None:
+    handler = handlers.get(job.kind)
     if handler is None:
         raise Invalid(f"Nobody carries out jobs of the kind {job.kind!r}.")
     changed()

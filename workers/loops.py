@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 import asyncpg
 import structlog
@@ -66,7 +67,12 @@ class Loop:
             return  # The time to look again has come.
 
 
-async def listen(dsn: str, loops: Mapping[str, Loop]) -> None:
+def _wake(loops: Sequence[Loop], *_notification: object) -> None:
+    for loop in loops:
+        loop.wake()
+
+
+async def listen(dsn: str, loops: Mapping[str, Sequence[Loop]]) -> None:
     """Wake loops at PostgreSQL's notifications, until cancelled; a lost connection is made anew, and all loops look.
 
     Args:
@@ -86,10 +92,10 @@ async def listen(dsn: str, loops: Mapping[str, Loop]) -> None:
         ended = asyncio.Event()
         try:
             connection.add_termination_listener(lambda _connection, ended=ended: ended.set())
-            for channel, loop in loops.items():
-                await connection.add_listener(channel, lambda *_notification, loop=loop: loop.wake())
-            for loop in loops.values():
-                loop.wake()
+            for channel, woken in loops.items():
+                await connection.add_listener(channel, partial(_wake, woken))
+            for woken in loops.values():
+                _wake(woken)
             await ended.wait()
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             log.warning("listener.lost", error=repr(error))

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -18,14 +18,16 @@ from arq.connections import ArqRedis, RedisSettings, create_pool
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from domain import database, events, idempotency, jobs
+from domain import database, events, idempotency, jobs, webhooks
 from domain.jobs import hint_channel
 from domain.settings import Settings
 from workers import constants
 from workers.goals import Evaluator
-from workers.jobs import run_claimed
+from workers.jobs import HANDLERS, Handler, run_claimed
 from workers.loops import Loop, listen
 from workers.relay import Relay
+from workers.sending import Sender
+from workers.webhooks import Deliverer, Tester
 
 log = structlog.get_logger(__name__)
 
@@ -36,9 +38,13 @@ class JobWorker:
     Args:
         redis_url: Where hints come from; the work goes on without it.
         holder: The name in the leases.
+        handlers: What carries out each kind of job.
     """
 
-    def __init__(self, redis_url: str, holder: str | None = None) -> None:
+    def __init__(
+        self, redis_url: str, holder: str | None = None, *, handlers: Mapping[str, Handler] = HANDLERS
+    ) -> None:
+        self._handlers = handlers
         self.redis_settings = RedisSettings.from_dsn(redis_url)
         self.redis_settings.conn_retries = 0
         self.holder = holder or f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
@@ -78,7 +84,7 @@ class JobWorker:
                 return
             if claimed is None:
                 return
-            task = asyncio.ensure_future(run_claimed(claimed, partial(self._changed, claimed.id)))
+            task = asyncio.ensure_future(run_claimed(claimed, partial(self._changed, claimed.id), self._handlers))
             self._running.add(task)
             task.add_done_callback(self._ended)
             if job_id is not None:
@@ -138,21 +144,33 @@ async def _first(waits: set[Any], seconds: float) -> None:
 
 @asynccontextmanager
 async def loops(settings: Settings) -> AsyncIterator[None]:
-    """The relay, the evaluator and the upkeep, while the context is open."""
+    """The relay, the evaluator, the deliverer and the upkeep, while the context is open."""
     redis = Redis.from_url(settings.require_redis_url(), socket_timeout=constants.REDIS_SECONDS)
     relay = Loop("relay", Relay(redis).step, constants.RELAY_SECONDS)
     evaluator = Loop("evaluator", Evaluator(redis).step, constants.EVALUATION_SECONDS)
     upkeep = Loop("upkeep", forget_the_old, constants.UPKEEP_SECONDS)
+    box = settings.secret_box()
+    deliverer = None
+    awake = [relay]
+    if box is not None:
+        sender = Sender(private_allowed=settings.webhooks_to_private_addresses)
+        deliverer = Deliverer(sender, box, f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}")
+        awake.append(Loop("deliverer", deliverer.step, constants.DELIVERY_SECONDS))
+    else:
+        log.warning("worker.no_webhooks", reason="SIDELINE_SECRET_KEYS is not set")
     listening = listen(
-        settings.require_database_url(), {events.EVENTS_CHANNEL: relay, events.CHANGES_CHANNEL: evaluator}
+        settings.require_database_url(), {events.EVENTS_CHANNEL: awake, events.CHANGES_CHANNEL: [evaluator]}
     )
-    tasks = [asyncio.ensure_future(one) for one in (relay.run(), evaluator.run(), upkeep.run(), listening)]
+    running = [*(one.run() for one in awake), evaluator.run(), upkeep.run(), listening]
+    tasks = [asyncio.ensure_future(one) for one in running]
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+        if deliverer is not None:
+            await deliverer.stop()
         await redis.aclose()
 
 
@@ -161,6 +179,7 @@ async def forget_the_old() -> bool:
     async with database.acquire() as connection:
         await events.prune(connection)
         await idempotency.prune(connection)
+        await webhooks.prune(connection)
     return False
 
 
@@ -172,7 +191,8 @@ async def work(settings: Settings, started: Callable[[JobWorker], None] = lambda
     """
     await database.connect(settings.require_database_url(), pool_size=settings.database_pool_size)
     try:
-        worker = JobWorker(settings.require_redis_url())
+        tester = Tester(private_allowed=settings.webhooks_to_private_addresses, box=settings.secret_box())
+        worker = JobWorker(settings.require_redis_url(), handlers={**HANDLERS, webhooks.TEST_KIND: tester.run})
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, worker.stop)

@@ -10,6 +10,7 @@ from uuid import UUID
 from api.context import Context
 from api.resolvers.goals import find_derived_goal, find_goal
 from api.resolvers.jobs import find_job
+from api.resolvers.webhooks import find_endpoint
 from api.schema.activities import ACTIVITY_TYPES, activity_of
 from api.schema.people import Group, Role, User
 from api.schema.viewer import team_of
@@ -59,6 +60,7 @@ _FINDERS: dict[str, _Finder] = {
     "Team": _team,
     "Job": find_job,
     "Goal": find_goal,
+    "WebhookEndpoint": find_endpoint,
     **{made.__name__: _activity(made) for made in ACTIVITY_TYPES},
 }
 

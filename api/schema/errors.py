@@ -8,10 +8,11 @@ from typing import TypeVar
 import strawberry
 
 from domain.errors import Conflict, DomainError, Invalid, NotFound, Refused
+from domain.events import CursorExpired, CursorUnknown
 
 Payload = TypeVar("Payload")
 
-TOLD = (Invalid, NotFound, Conflict, Refused)
+TOLD = (Invalid, NotFound, Conflict, Refused, CursorUnknown, CursorExpired)
 """What a payload tells; a missing permission and a fault are the response's to tell."""
 
 

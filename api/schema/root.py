@@ -16,6 +16,7 @@ from api.permissions import requires, requires_scope
 from api.resolvers import goals as goal_resolvers
 from api.resolvers import jobs as job_resolvers
 from api.resolvers import team as team_resolvers
+from api.resolvers import webhooks as webhook_resolvers
 from api.resolvers.activities import activities_of
 from api.resolvers.dashboards import ask_individual, ask_team
 from api.resolvers.imports import import_records, retry_quarantined
@@ -29,7 +30,7 @@ from api.schema.dashboards import (
     TeamDashboard,
     individuals_connection,
 )
-from api.schema.errors import told
+from api.schema.errors import UserError, told
 from api.schema.goals import (
     Goal,
     GoalEvent,
@@ -58,6 +59,15 @@ from api.schema.team import (
     UpdateTeamSettingsPayload,
 )
 from api.schema.viewer import Viewer
+from api.schema.webhooks import (
+    CreateWebhookEndpointInput,
+    ReplayWebhookEndpointInput,
+    TestWebhookEndpointPayload,
+    UpdateWebhookEndpointInput,
+    WebhookEndpoint,
+    WebhookEndpointInput,
+    WebhookEndpointPayload,
+)
 from api.subscriptions import watch_goal_events, watch_numbers
 from domain import access, people, periods
 from domain.database import acquire
@@ -183,6 +193,10 @@ class Query:
     ) -> list[Holiday]:
         return await team_resolvers.list_holidays(info.context, first, last)
 
+    @_reading("The addresses that goal events are sent to, the oldest first.", requires(Permission.MANAGE_TEAM))
+    async def webhook_endpoints(self, info: Info) -> list[WebhookEndpoint]:
+        return await webhook_resolvers.list_endpoints(info.context)
+
     @_reading("The tab Team. Without TEAM_VIEW, the viewer's own numbers; the group filter needs TEAM_VIEW.")
     async def team_dashboard(
         self,
@@ -294,6 +308,58 @@ class Mutation:
             return DaysOffPayload(days_off=await team_resolvers.remove_days_off(info.context, input), errors=[])
 
         return await told(work(), lambda errors: DaysOffPayload(days_off=None, errors=errors))
+
+    @_writing("Make an address that goal events are sent to, from now on.", requires(Permission.MANAGE_TEAM))
+    async def create_webhook_endpoint(self, info: Info, input: CreateWebhookEndpointInput) -> WebhookEndpointPayload:
+        async def work() -> WebhookEndpointPayload:
+            endpoint, secret = await webhook_resolvers.create_endpoint(info.context, input)
+            return WebhookEndpointPayload(endpoint=endpoint, secret=secret, errors=[])
+
+        return await told(work(), _no_endpoint)
+
+    @_writing("Change, pause or go on with an endpoint.", requires(Permission.MANAGE_TEAM))
+    async def update_webhook_endpoint(self, info: Info, input: UpdateWebhookEndpointInput) -> WebhookEndpointPayload:
+        async def work() -> WebhookEndpointPayload:
+            endpoint = await webhook_resolvers.update_endpoint(info.context, input)
+            return WebhookEndpointPayload(endpoint=endpoint, secret=None, errors=[])
+
+        return await told(work(), _no_endpoint)
+
+    @_writing("Forget an endpoint and its log.", requires(Permission.MANAGE_TEAM))
+    async def delete_webhook_endpoint(self, info: Info, input: WebhookEndpointInput) -> WebhookEndpointPayload:
+        async def work() -> WebhookEndpointPayload:
+            await webhook_resolvers.delete_endpoint(info.context, input.endpoint_id)
+            return _no_endpoint([])
+
+        return await told(work(), _no_endpoint)
+
+    @_writing("Give an endpoint a fresh signing secret; the old one signs no more.", requires(Permission.MANAGE_TEAM))
+    async def rotate_webhook_secret(self, info: Info, input: WebhookEndpointInput) -> WebhookEndpointPayload:
+        async def work() -> WebhookEndpointPayload:
+            endpoint, secret = await webhook_resolvers.rotate_secret(info.context, input.endpoint_id)
+            return WebhookEndpointPayload(endpoint=endpoint, secret=secret, errors=[])
+
+        return await told(work(), _no_endpoint)
+
+    @_writing("Send an endpoint a test.", requires(Permission.MANAGE_TEAM))
+    async def test_webhook_endpoint(self, info: Info, input: WebhookEndpointInput) -> TestWebhookEndpointPayload:
+        async def work() -> TestWebhookEndpointPayload:
+            job = await webhook_resolvers.test_endpoint(info.context, input.endpoint_id)
+            return TestWebhookEndpointPayload(job=job, errors=[])
+
+        return await told(work(), lambda errors: TestWebhookEndpointPayload(job=None, errors=errors))
+
+    @_writing("Send an endpoint everything after a cursor again, in order.", requires(Permission.MANAGE_TEAM))
+    async def replay_webhook_endpoint(self, info: Info, input: ReplayWebhookEndpointInput) -> WebhookEndpointPayload:
+        async def work() -> WebhookEndpointPayload:
+            endpoint = await webhook_resolvers.replay(info.context, input)
+            return WebhookEndpointPayload(endpoint=endpoint, secret=None, errors=[])
+
+        return await told(work(), _no_endpoint)
+
+
+def _no_endpoint(errors: list[UserError]) -> WebhookEndpointPayload:
+    return WebhookEndpointPayload(endpoint=None, secret=None, errors=errors)
 
 
 async def _imported(work: Awaitable[Outcome]) -> ImportActivitiesPayload:

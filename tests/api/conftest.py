@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 
 from api.app import create_app
 from domain.database import acquire
+from domain.secrets import make_key
 from domain.settings import Settings
 from domain.tokens import create_token
 
@@ -50,7 +51,8 @@ class Api:
 
 def settings_for(database_url: str, redis_url: str, **more: Any) -> Settings:
     """Settings of a test's own."""
-    return Settings(database_url=database_url, redis_url=redis_url, demo=True, database_pool_size=8, **more)
+    values = {"demo": True, "database_pool_size": 8, "secret_keys": make_key(), **more}
+    return Settings(database_url=database_url, redis_url=redis_url, **values)
 
 
 @pytest.fixture
