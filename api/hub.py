@@ -138,7 +138,8 @@ class TeamLog:
             while self.head is not None and self.head < position:
                 async with acquire() as connection:
                     found = await events.read_events(connection, self.team_id, self.head, PAGE_EVENTS)
-                if found and found[0].position != self.head + 1:
+                # The stream may have brought some of them meanwhile.
+                if found and found[0].position > self.head + 1:
                     # What lay between is not kept any more; begin anew behind it.
                     self.entries.clear()
                     self.head = found[0].position - 1

@@ -320,7 +320,10 @@ async def listed_people(connection: Connection, audience: Audience) -> list[UUID
     """The active reps of an audience."""
     arguments: list[object] = [audience.users.team_id]
     people = _people(audience, arguments)
-    rows = await connection.fetch(f"SELECT id FROM ({people}) p WHERE p.listed ORDER BY id", *arguments)
+    rows = await connection.fetch(
+        f"SELECT p.id FROM ({people}) p JOIN users x ON x.team_id = $1 AND x.id = p.id WHERE p.listed ORDER BY p.id",
+        *arguments,
+    )
     return [row["id"] for row in rows]
 
 

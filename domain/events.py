@@ -140,11 +140,11 @@ def encode_event(event: StoredEvent) -> bytes:
     """An event as it travels through Redis."""
     return orjson.dumps(
         {
-            "id": event.id,
-            "team_id": event.team_id,
+            "id": str(event.id),
+            "team_id": str(event.team_id),
             "position": event.position,
             "type": event.type.value,
-            "actor_id": event.actor_id,
+            "actor_id": None if event.actor_id is None else str(event.actor_id),
             "payload": event.payload,
             "occurred_at": event.occurred_at,
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -105,8 +105,9 @@ async def create_user(
     is_rep: bool = True,
     deals_access: bool = False,
     external_ids: Iterable[str] = (),
+    started_on: date | None = None,
 ) -> UUID:
-    """Make a user.
+    """Make a user; `started_on` is the first day with the team, where that is known.
 
     Raises:
         Conflict: the team has somebody with this email address.
@@ -123,6 +124,7 @@ async def create_user(
         "is_rep": is_rep,
         "deals_access": deals_access,
         "external_ids": list(external_ids),
+        "started_on": started_on,
     }
     return await _insert(connection, "users", "user", columns)
 

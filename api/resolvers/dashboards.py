@@ -155,7 +155,8 @@ class TeamQuestion:
         return board.of_people((), (), self.days)
 
     async def falling_behind(self, first: int) -> list[tuple[int, UUID, MetricRow]]:
-        """Reps who are at risk or behind over the range, the slowest first, each by the slowest of their goals.
+        """Reps who are at risk or behind over the range, the slowest first: by the slowest of their goals that are at
+        risk or behind, and where these are equal by the next.
 
         Raises:
             Invalid: `first` does not fit.
@@ -166,7 +167,7 @@ class TeamQuestion:
             numbers = await dashboards.user_numbers(connection, self.audience, self.days, self.previous)
             people = await dashboards.listed_people(connection, self.audience)
         nothing = SumsPair(NO_SUMS, None if self.previous is None else NO_SUMS)
-        slow: list[tuple[Decimal, UUID]] = []
+        slow: list[tuple[list[Decimal], UUID]] = []
         for user_id in people:
             if not sight.users.sees(sight.users.team_id, user_id):
                 continue
@@ -181,16 +182,13 @@ class TeamQuestion:
                 and found.status in (GoalStatus.AT_RISK, GoalStatus.BEHIND)
             ]
             if paces:
-                slow.append((min(paces), user_id))
+                slow.append((sorted(paces), user_id))
         slow.sort()
-        return [
-            (
-                1 + sum(1 for other, _user in slow if other < pace),
-                user_id,
-                self.rep_row(user_id, numbers.get(user_id, nothing)),
-            )
-            for pace, user_id in slow[:limit]
-        ]
+        ranked = []
+        for paces, user_id in slow[:limit]:
+            rank = 1 + sum(1 for others, _other in slow if others < paces)
+            ranked.append((rank, user_id, self.rep_row(user_id, numbers.get(user_id, nothing))))
+        return ranked
 
     def rep_row(self, user_id: UUID, sums: SumsPair) -> MetricRow:
         """A rep's metrics."""

@@ -114,7 +114,7 @@ class TeamDashboard:
 
     @strawberry.field(
         description="The reps who are at risk or behind their goals over the range, the slowest pace first, each by "
-        "the slowest of their goals; of those whose goals the viewer may see."
+        "the slowest of their goals, then the next; of those whose goals the viewer may see."
     )
     async def falling_behind(self, first: int = 10) -> list[Individual]:
         found = await self.question.falling_behind(first)

@@ -153,6 +153,7 @@ async def create_people(connection: Connection, today: date) -> UUID:
             group_id=groups[rep.group] if rep.group else None,
             manager_id=managers[rep.group.split()[0]] if rep.group else None,
             external_ids=[f"demo:{rep.email}"],
+            started_on=hired_on(rep, today),
         )
     return team_id
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from domain import ingest, jobs
 from domain.database import Connection, acquire, in_transaction
+from domain.demo.goals import create_goals
 from domain.demo.history import OUTCOME_DAYS, ZONE, records_of
 from domain.demo.people import REPS, TEAM_NAME, create_people
 from domain.records import AnyRecord
@@ -61,12 +62,15 @@ async def _seed(today: date, on_progress: Callable[[int, int], None] | None, his
     async def people(connection: Connection) -> tuple[UUID, date, date | None]:
         row = await connection.fetchrow("SELECT id, created_at FROM teams WHERE demo AND name = $1", TEAM_NAME)
         if row is None:
-            return await create_people(connection, today), today, None
+            team_id = await create_people(connection, today)
+            await create_goals(connection, team_id, today, history_days)
+            return team_id, today, None
         last = await connection.fetchval(
             "SELECT max(cursor ->> 'day') FROM jobs WHERE team_id = $1 AND kind = 'seed_demo' AND state = 'SUCCEEDED'",
             row["id"],
         )
         anchor = row["created_at"].astimezone(ZONE).date()
+        await create_goals(connection, row["id"], anchor, history_days)
         return row["id"], anchor, None if last is None else date.fromisoformat(last)
 
     team_id, anchor, seeded = await in_transaction(people)
