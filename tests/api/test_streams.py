@@ -39,8 +39,8 @@ from domain.records import decode_mapping
 from domain.settings import Settings
 from domain.tokens import create_token, revoke_token
 from tests.api.conftest import settings_for
-from tests.clients import EVENTS, socket, sse, take
 from tests.factories import make_group, make_role, make_team, make_user, viewer_of
+from tests.streams import EVENTS, socket, sse, take
 from workers.main import loops
 
 

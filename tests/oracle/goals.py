@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 from fractions import Fraction
 
 ONE = timedelta(days=1)
@@ -106,3 +107,27 @@ def rate(held: Iterable[Held], days: list[date]) -> Fraction | None:
     working = [target for target, works in pairs if works]
     chosen = working or [target for target, _works in pairs]
     return sum(chosen, Fraction(0)) / len(chosen) if chosen else None
+
+
+SHORTEST = {"DAY": 1, "WEEK": 7, "MONTH": 28, "QUARTER": 90, "YEAR": 364}
+
+
+def counting(held: Iterable[Held], days: list[date]) -> list[Held]:
+    """Of a subject's goals for one metric, those of the period that counts over a range."""
+    there = [one for one in held if any(one.holds(day) for day in days)]
+    kinds = {one.kind for one in there}
+    fitting = [kind for kind in kinds if SHORTEST[kind] <= len(days)]
+    if not kinds:
+        return []
+    chosen = max(fitting, key=SHORTEST.__getitem__) if fitting else min(kinds, key=SHORTEST.__getitem__)
+    return [one for one in there if one.kind == chosen]
+
+
+def six_places(value: Fraction) -> Decimal:
+    """Rounded half to even."""
+    scaled = value * 10**6
+    whole, rest = divmod(scaled.numerator, scaled.denominator)
+    double = 2 * rest
+    if double > scaled.denominator or (double == scaled.denominator and whole % 2):
+        whole += 1
+    return Decimal(whole) / 10**6
