@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import structlog
 
 from api.context import Context
-from domain.database import CONNECTION_ERRORS
+from api.errors import UNREACHABLE
 from domain.errors import Forbidden, Unauthenticated, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -64,7 +64,7 @@ class Watchman:
             await watched.context.identify()
         except (Unauthenticated, Forbidden):
             watched.ended.set()
-        except (Unavailable, OSError, *CONNECTION_ERRORS) as error:
+        except (Unavailable, *UNREACHABLE) as error:
             log.warning("watchman.unreachable", error=repr(error))
         except Exception:
             log.exception("watchman.failed")

@@ -8,13 +8,18 @@ from typing import Any, TypeVar
 import orjson
 import structlog
 from graphql import GraphQLError
+from redis.exceptions import RedisError
 from starlette.responses import Response
 
+from domain.database import CONNECTION_ERRORS
 from domain.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
 
 log = structlog.get_logger(__name__)
 
 Event = TypeVar("Event")
+
+UNREACHABLE = (TimeoutError, OSError, RedisError, *CONNECTION_ERRORS)
+"""What is raised while PostgreSQL or Redis is away."""
 
 GRAPHQL_MEDIA_TYPE = "application/graphql-response+json"
 _STATUS: dict[type[DomainError], int] = {
@@ -55,6 +60,9 @@ async def guarded(stream: AsyncIterator[Event], request_id: str) -> AsyncGenerat
     try:
         async for event in stream:
             yield event
+    except UNREACHABLE:
+        # The connection ends, so that its client comes again and goes on.
+        raise
     except Exception as error:
         raise to_graphql_error(GraphQLError(str(error), original_error=error), request_id) from error
 
@@ -67,6 +75,10 @@ def to_graphql_error(error: GraphQLError, request_id: str) -> GraphQLError:
     if isinstance(original, DomainError):
         message = original.message
         extensions = _extensions(original)
+    elif isinstance(original, UNREACHABLE):
+        log.warning("request.unreachable", request_id=request_id, path=error.path, error=repr(original))
+        message = "A service that the answer needs cannot be reached now; try again in a moment."
+        extensions = {"code": Unavailable.code}
     elif original is None or isinstance(original, GraphQLError):
         extensions.setdefault("code", "GRAPHQL_VALIDATION_FAILED" if error.path is None else "BAD_USER_INPUT")
     elif "code" not in extensions:

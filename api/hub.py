@@ -18,10 +18,10 @@ from uuid import UUID
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
+from api.errors import UNREACHABLE
 from domain import events
-from domain.database import CONNECTION_ERRORS, acquire
+from domain.database import acquire
 from domain.errors import DomainError
 from domain.events import StoredEvent
 from domain.goal_evaluation import generations
@@ -38,7 +38,6 @@ POLL_SECONDS = 1.0
 READ_BLOCK_MILLISECONDS = 5_000
 READ_COUNT = 500
 RETRY_SECONDS = 0.5
-_UNREACHABLE = (TimeoutError, OSError, RedisError, *CONNECTION_ERRORS)
 
 
 class SlowReader(DomainError):
@@ -261,7 +260,7 @@ class Hub:
         while True:
             try:
                 await step()
-            except _UNREACHABLE as error:
+            except UNREACHABLE as error:
                 log.warning("hub.unreachable", step=step.__name__, error=repr(error))
             except Exception:
                 log.exception("hub.failed", step=step.__name__)

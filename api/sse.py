@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import StreamingResponse
 
 from api.context import Context
-from api.errors import to_graphql_error
+from api.errors import UNREACHABLE, to_graphql_error
 from api.streaming import Operation, Refused, answers
 from domain.errors import Invalid, Unauthenticated
 
@@ -74,6 +74,10 @@ async def _frames(context: Context, operation: Operation) -> AsyncGenerator[byte
         async with aclosing(answers(context, operation)) as stream:
             async for answer in stream:
                 yield _next(answer)
+    except UNREACHABLE as error:
+        # Without `complete`: a client knows that for a lost connection, comes again, and goes on after its cursor.
+        log.warning("sse.unreachable", error=repr(error))
+        raise ClientDisconnect from error
     except Refused as refused:
         yield _next(orjson.dumps({"errors": [error.formatted for error in refused.errors]}))
     except Exception as error:

@@ -31,7 +31,7 @@ from graphql.execution.values import get_argument_values, get_variable_values
 from strawberry.types.execution import PreExecutionError
 
 from api.context import Context
-from api.errors import to_graphql_error
+from api.errors import UNREACHABLE, to_graphql_error
 from api.execution import SidelineExecutor
 from api.extensions import checked
 from api.hub import Entry, TooManyStreams
@@ -110,6 +110,7 @@ async def answers(context: Context, operation: Operation) -> AsyncGenerator[byte
 
     Raises:
         Refused: the document or its variables do not fit, or a subscription could not begin or had to end.
+        UNREACHABLE: a subscription cannot go on here now; its client comes again and goes on.
     """
     graphql_schema = schema._schema
     try:
@@ -194,7 +195,7 @@ async def _goal_events(
                 yield await (entry.answer(key, make) if shared else make())
     except GraphQLError as error:
         raise Refused([to_graphql_error(error, context.request_id)]) from error
-    except Refused:
+    except (Refused, *UNREACHABLE):
         raise
     except Exception as error:
         raise Refused([_error(error, context)]) from error

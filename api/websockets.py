@@ -19,9 +19,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api.authentication import authenticate, authenticate_header
 from api.context import Context
-from api.errors import to_graphql_error
+from api.errors import UNREACHABLE, to_graphql_error
 from api.streaming import Operation, Refused, answers
-from domain.errors import DomainError, Unauthenticated
+from domain.errors import DomainError, Unauthenticated, Unavailable
 from domain.identity import Identity
 
 log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ MESSAGE_LIMIT_BYTES = 1_000_000
 
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN = 4400, 4401, 4403
 SUBPROTOCOL, INIT_TIMEOUT, EXISTS, TOO_MANY_INITS = 4406, 4408, 4409, 4429
-GOING_AWAY, TOO_SLOW = 1001, 1013
+TRY_AGAIN = 1013
 
 
 class _Closed(Exception):
@@ -103,7 +103,7 @@ class TransportSocket:
             async with asyncio.timeout(SEND_SECONDS):
                 await self._socket.send({"type": "websocket.send", "text": text})
         except TimeoutError:
-            self._end(TOO_SLOW, "SLOW_READER")
+            self._end(TRY_AGAIN, "SLOW_READER")
             raise
         self._sent_at = asyncio.get_running_loop().time()
 
@@ -137,7 +137,11 @@ class TransportSocket:
         except _Closed as closed:
             self._end(closed.code, closed.reason)
             await asyncio.shield(self._close)
-        except (WebSocketDisconnect, RuntimeError, OSError):
+        except UNREACHABLE as error:
+            log.warning("websocket.unreachable", error=repr(error))
+            self._end(TRY_AGAIN, "Try again later")
+            await asyncio.shield(self._close)
+        except (WebSocketDisconnect, RuntimeError):
             return
 
     async def _take(self, received: Any) -> None:
@@ -176,6 +180,8 @@ class TransportSocket:
         identify = _identifier(self._socket, payload)
         try:
             viewer = await identify()
+        except Unavailable as error:
+            raise _Closed(TRY_AGAIN, "Try again later") from error
         except DomainError as error:
             raise _Closed(FORBIDDEN, "Forbidden") from error
         state = self._socket.app.state
@@ -254,9 +260,12 @@ class TransportSocket:
                 self._end(UNAUTHORIZED, "Unauthorized")
         except Unauthenticated:
             await self._end_unauthenticated()
-        except (TimeoutError, WebSocketDisconnect, RuntimeError, OSError) as error:
-            # The client is gone or does not read: whoever closes the connection says so.
-            log.info("websocket.operation_left", error=repr(error))
+        except (WebSocketDisconnect, RuntimeError) as error:
+            log.info("websocket.client_gone", error=repr(error))
+        except UNREACHABLE as error:
+            # Clients know a close for what it is, come again, and go on after their cursors.
+            log.warning("websocket.unreachable", error=repr(error))
+            self._end(TRY_AGAIN, "Try again later")
         except Exception as error:
             self._operations.pop(operation_id, None)
             told = to_graphql_error(GraphQLError(str(error), original_error=error), self._context.request_id)

@@ -31,7 +31,14 @@ MIGRATION_LOCK_KEY = 7_305_417_201
 """Advisory lock that makes two starting processes migrate one after the other."""
 
 RETRIED_ERRORS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-CONNECTION_ERRORS = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError)
+CONNECTION_ERRORS = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
 """What a statement raises while PostgreSQL is away."""
 RETRY_LIMIT = 8
 RETRY_BASE_SECONDS = 0.02

@@ -100,7 +100,7 @@ class EmbeddedPostgres:
         if not (self.data / "PG_VERSION").exists() or (self.folder / "unfinished").exists():
             self._make_data(programs, launcher)
         self._end_left_over()
-        self._port = kept_port(self.folder / "port")
+        self._port = kept_port(self.folder / "port", again=self._port)
         settings = _SETTINGS | ({} if self.durable else _NOT_DURABLE) | {"port": str(self._port)}
         command = [str(programs / "postgres"), "-D", str(self.data)]
         for name, value in settings.items():

@@ -24,12 +24,18 @@ class ServiceError(Exception):
     """A service did not start or stop; the message says why and where its log lies."""
 
 
+PORT_SECONDS = 10.0
+"""How long a server that is started again waits for its port: the processes of the one that died may still hold it."""
+
+
 def free_port(preferred: int | None = None) -> int:
     """A free port of 127.0.0.1: the preferred one if nobody has it."""
     for port in (preferred, 0):
         if port is None:
             continue
         with socket.socket() as probe:
+            # Connections of a server that died, which the system still remembers, do not hold its port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
@@ -38,8 +44,23 @@ def free_port(preferred: int | None = None) -> int:
     raise ServiceError("No port of 127.0.0.1 is free.")
 
 
-def kept_port(file: Path) -> int:
-    """The port of last time if it is still free, else another one; it is kept for next time."""
+def kept_port(file: Path, *, again: int = 0) -> int:
+    """The port of last time if it is still free, else another one; it is kept for next time.
+
+    Args:
+        file: Where it is kept.
+        again: The port of a server that others know by it and that is started again: no other one will do.
+
+    Raises:
+        ServiceError: the port `again` does not become free.
+    """
+    if again:
+        deadline = time.monotonic() + PORT_SECONDS
+        while free_port(again) != again:
+            if time.monotonic() > deadline:
+                raise ServiceError(f"Port {again} does not become free again.")
+            time.sleep(0.05)
+        return again
     text = file.read_text().strip() if file.exists() else ""
     port = free_port(int(text) if text.isdigit() else None)
     file.write_text(f"{port}\n")

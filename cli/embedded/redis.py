@@ -66,7 +66,7 @@ class EmbeddedRedis:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder.chmod(0o700)
         self._end_left_over()
-        self._port = kept_port(self.folder / "port")
+        self._port = kept_port(self.folder / "port", again=self._port)
         self._password = self._kept_password()
         configuration = [
             "bind 127.0.0.1",

