@@ -51,6 +51,11 @@ async def authenticate(connection: HTTPConnection) -> Identity:
     return identity
 
 
+def credential_of(connection: HTTPConnection) -> str:
+    """What a request shows to prove who is asking; not proven by being shown."""
+    return connection.headers.get("authorization") or f"session {connection.cookies.get(SESSION_COOKIE, '')}"
+
+
 async def authenticate_header(connection: HTTPConnection, header: str) -> Identity:
     """The user behind the value of an `Authorization` header.
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import structlog
 
@@ -14,20 +13,28 @@ from domain.errors import Forbidden, Unauthenticated, Unavailable
 
 log = structlog.get_logger(__name__)
 
+LOT = 100
 WATCH_SECONDS = 2.0
 """How often the credentials of open connections are looked at; events look on their own, each time."""
 
 
 class Watched:
-    """An open connection, and whether its credential has ended."""
+    """An open connection.
 
-    def __init__(self, context: Context) -> None:
+    Args:
+        context: Whose credential is looked at.
+        on_end: Called once, when the credential has ended.
+        tend: Called now and then, to ping what is idle and cut off what is stuck; it does not wait.
+    """
+
+    def __init__(self, context: Context, on_end: Callable[[], object], tend: Callable[[], None] | None = None) -> None:
         self.context = context
-        self.ended = asyncio.Event()
+        self.on_end = on_end
+        self.tend = tend
 
 
 class Watchman:
-    """Looks at the credentials of all open connections now and then, in one statement."""
+    """Looks at all open connections now and then, their credentials in one statement."""
 
     def __init__(self) -> None:
         self._open: set[Watched] = set()
@@ -43,27 +50,33 @@ class Watchman:
             self._task.cancel()
             await asyncio.wait({self._task})
 
-    @contextmanager
-    def watching(self, context: Context) -> Iterator[Watched]:
-        """A connection, while it is open."""
-        watched = Watched(context)
+    def add(self, watched: Watched) -> None:
+        """A connection has opened."""
         self._open.add(watched)
-        try:
-            yield watched
-        finally:
-            self._open.discard(watched)
+
+    def discard(self, watched: Watched) -> None:
+        """A connection has closed."""
+        self._open.discard(watched)
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            # All at once: the look-ups of one moment are one statement.
-            await asyncio.gather(*(self._look(watched) for watched in list(self._open)))
+            # A lot at once, whose look-ups are one statement; between lots, others get their turn.
+            everything = list(self._open)
+            for start in range(0, len(everything), LOT):
+                await asyncio.gather(*(self._look(watched) for watched in everything[start : start + LOT]))
 
     async def _look(self, watched: Watched) -> None:
+        if watched not in self._open:
+            return
         try:
             await watched.context.identify()
+            if watched.tend is not None:
+                watched.tend()
         except (Unauthenticated, Forbidden):
-            watched.ended.set()
+            if watched in self._open:
+                self._open.discard(watched)
+                watched.on_end()
         except (Unavailable, *UNREACHABLE) as error:
             log.warning("watchman.unreachable", error=repr(error))
         except Exception:

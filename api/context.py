@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID, uuid4
 
@@ -31,26 +32,71 @@ Result = TypeVar("Result")
 
 @dataclass
 class Context:
-    """The request's context. Nothing in it outlives the request, so permissions are read anew each time."""
+    """The request's context. Nothing in it outlives the request, so permissions are read anew each time.
+
+    Args:
+        viewer: Who asks.
+        now: The clock.
+        connection: The request, or the WebSocket.
+        identify: Looks at the credential again.
+        queue: Where jobs are hinted at.
+        credential: What was shown, to tell connections of one credential from those of another.
+        request_id: For the log and the client.
+    """
 
     viewer: Viewer
     now: datetime
     connection: HTTPConnection
     identify: Callable[[], Awaitable[Viewer]]
     queue: ArqRedis | None = None
+    credential: str = ""
     request_id: str = field(default_factory=lambda: uuid4().hex)
     _once: dict[str, asyncio.Future[object]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.users: DataLoader[UUID, User | None] = DataLoader(load_fn=self._load_users)
-        self.groups: DataLoader[UUID, Group | None] = DataLoader(load_fn=self._load_groups)
-        self.roles: DataLoader[UUID, Role | None] = DataLoader(load_fn=self._load_roles)
-        self.activities: DataLoader[UUID, Activity | None] = DataLoader(load_fn=self._load_activities)
-        self.goal_subjects: DataLoader[UUID, User] = DataLoader(load_fn=self._load_goal_subjects)
-        self.goals: DataLoader[UUID, GoalView | None] = DataLoader(load_fn=self._load_goals)
-        self.goal_histories: DataLoader[UUID, list[Version]] = DataLoader(load_fn=self._load_histories)
-        self.goal_progress: DataLoader[GoalView, Progress] = DataLoader(load_fn=self._load_progress)
-        self.email_bodies: DataLoader[UUID, str | None] = DataLoader(load_fn=self._load_email_bodies)
+    @cached_property
+    def users(self) -> DataLoader[UUID, User | None]:
+        """Users in sight by their ids."""
+        return DataLoader(load_fn=self._load_users)
+
+    @cached_property
+    def groups(self) -> DataLoader[UUID, Group | None]:
+        """Groups of the team by their ids."""
+        return DataLoader(load_fn=self._load_groups)
+
+    @cached_property
+    def roles(self) -> DataLoader[UUID, Role | None]:
+        """Roles of the team by their ids."""
+        return DataLoader(load_fn=self._load_roles)
+
+    @cached_property
+    def activities(self) -> DataLoader[UUID, Activity | None]:
+        """Activities in sight by their ids."""
+        return DataLoader(load_fn=self._load_activities)
+
+    @cached_property
+    def goal_subjects(self) -> DataLoader[UUID, User]:
+        """Users whose goals are in sight, by their ids."""
+        return DataLoader(load_fn=self._load_goal_subjects)
+
+    @cached_property
+    def goals(self) -> DataLoader[UUID, GoalView | None]:
+        """Goals in sight by their ids."""
+        return DataLoader(load_fn=self._load_goals)
+
+    @cached_property
+    def goal_histories(self) -> DataLoader[UUID, list[Version]]:
+        """The versions of goals that are in sight already."""
+        return DataLoader(load_fn=self._load_histories)
+
+    @cached_property
+    def goal_progress(self) -> DataLoader[GoalView, Progress]:
+        """How goals stand now."""
+        return DataLoader(load_fn=self._load_progress)
+
+    @cached_property
+    def email_bodies(self) -> DataLoader[UUID, str | None]:
+        """Bodies of emails that the viewer may read."""
+        return DataLoader(load_fn=self._load_email_bodies)
 
     async def renewed(self) -> Context:
         """A context for the next event or the next operation of one connection: the viewer as they stand now.
@@ -58,7 +104,8 @@ class Context:
         Raises:
             Unauthenticated: the credential has ended.
         """
-        return Context(await self.identify(), datetime.now(UTC), self.connection, self.identify, self.queue)
+        viewer = await self.identify()
+        return Context(viewer, datetime.now(UTC), self.connection, self.identify, self.queue, self.credential)
 
     async def refresh(self) -> None:
         """The same in place, for a stream whose executor holds on to one context. Nothing may be executing in it.
@@ -66,8 +113,10 @@ class Context:
         Raises:
             Unauthenticated: the credential has ended.
         """
-        request_id = self.request_id
-        self.__dict__.update((await self.renewed()).__dict__)
+        request_id, renewed = self.request_id, await self.renewed()
+        # What was looked up belongs to the moment that is over.
+        self.__dict__.clear()
+        self.__dict__.update(renewed.__dict__)
         self.request_id = request_id
 
     @property

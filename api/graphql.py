@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 
-from api.authentication import authenticate
+from api.authentication import authenticate, credential_of
 from api.context import Context
 from api.errors import GRAPHQL_MEDIA_TYPE, error_response
 from api.schema.root import schema
@@ -87,7 +87,8 @@ class GraphQLEndpoint(GraphQL[Any, Any]):
         """The context of a request."""
         assert isinstance(request, Request), "WebSockets are served by api/websockets.py"
         queue = request.app.state.queue
-        context = Context(request.state.viewer, datetime.now(UTC), request, lambda: authenticate(request), queue)
+        viewer, credential = request.state.viewer, credential_of(request)
+        context = Context(viewer, datetime.now(UTC), request, lambda: authenticate(request), queue, credential)
         if isinstance(response, Response):
             response.headers["x-request-id"] = context.request_id
         return context

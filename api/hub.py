@@ -35,6 +35,8 @@ PAGE_EVENTS = 200
 """Events that a subscriber reads from PostgreSQL at once."""
 POLL_SECONDS = 1.0
 """How often PostgreSQL is asked for what Redis did not bring."""
+MOMENT_SECONDS = 0.05
+"""For so long a look at a credential holds for the other subscribers that have it, unless another event comes."""
 READ_BLOCK_MILLISECONDS = 5_000
 READ_COUNT = 500
 RETRY_SECONDS = 0.5
@@ -65,16 +67,18 @@ class Entry:
     """An event with the answers that were made of it, by what distinguishes them."""
 
     stored: StoredEvent
-    answers: dict[Any, asyncio.Future[bytes]] = field(default_factory=dict)
+    answers: dict[Any, asyncio.Future[str]] = field(default_factory=dict)
 
     @cached_property
     def event(self) -> GoalEvent:
         """What it says."""
         return GoalEvent.of(self.stored)
 
-    async def answer(self, key: Any, make: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def answer(self, key: Any, make: Callable[[], Awaitable[str]]) -> str:
         """The answer of a key, made once."""
         found = self.answers.get(key)
+        if found is not None and found.done() and not found.cancelled():
+            return found.result()
         if found is None or found.cancelled():
             found = self.answers[key] = asyncio.ensure_future(make())
         # Whoever leaves must not take the answer of the others along.
@@ -96,6 +100,10 @@ class TeamLog:
         self.subscribers = 0
         self._filling = asyncio.Lock()
         self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting_for_numbers: set[asyncio.Future[None]] = set()
+        self._moments: dict[Any, asyncio.Future[Any]] = {}
+        self._moments_head: int | None = None
+        self._moments_at = 0.0
 
     @property
     def start(self) -> int:
@@ -128,7 +136,7 @@ class TeamLog:
         self.head = event.position
         if len(self.entries) > LOG_EVENTS:
             self.entries.popleft()
-        self._wake()
+        _wake(self._waiting)
         return True
 
     async def fill(self, position: int) -> None:
@@ -151,22 +159,48 @@ class TeamLog:
         """The team's numbers may have changed."""
         if generation is None or generation > self.generation:
             self.generation = self.generation + 1 if generation is None else generation
-            self._wake()
+            _wake(self._waiting_for_numbers)
 
-    def _wake(self) -> None:
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._waiting.clear()
+    @property
+    def wants_numbers(self) -> bool:
+        """Whether somebody waits for changes of numbers."""
+        return bool(self._waiting_for_numbers)
+
+    async def moment(self, key: Any, make: Callable[[], Awaitable[Any]]) -> Any:
+        """What `make` brings, made once for a key since the last event came, and anew after `MOMENT_SECONDS`:
+        subscribers with one credential are looked at together, and never as they stood before the event."""
+        now = asyncio.get_running_loop().time()
+        if self._moments_head != self.head or now - self._moments_at > MOMENT_SECONDS:
+            self._moments_head, self._moments_at = self.head, now
+            self._moments = {}
+        found = self._moments.get(key)
+        if found is None or found.cancelled():
+            found = self._moments[key] = asyncio.ensure_future(make())
+        return found.result() if found.done() else await asyncio.shield(found)
 
     async def wait(self) -> None:
-        """Wait for the next event or change of numbers."""
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiting.add(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiting.discard(waiter)
+        """Wait for the next event."""
+        await _wait(self._waiting)
+
+    async def wait_for_numbers(self) -> None:
+        """Wait for the next change of numbers."""
+        await _wait(self._waiting_for_numbers)
+
+
+def _wake(waiting: set[asyncio.Future[None]]) -> None:
+    for waiter in waiting:
+        if not waiter.done():
+            waiter.set_result(None)
+    waiting.clear()
+
+
+async def _wait(waiting: set[asyncio.Future[None]]) -> None:
+    waiter = asyncio.get_running_loop().create_future()
+    waiting.add(waiter)
+    try:
+        await waiter
+    finally:
+        waiting.discard(waiter)
 
 
 class Hub:
@@ -228,7 +262,7 @@ class Hub:
             if not found.subscribers:
                 self._logs.pop(team_id, None)
 
-    async def events(self, team_id: UUID, position: int) -> AsyncGenerator[list[Entry], None]:
+    async def events(self, team_id: UUID, position: int) -> AsyncGenerator[tuple[TeamLog, list[Entry]], None]:
         """Every event of a team after a position, in order, for ever; in lots, as they are there.
 
         Raises:
@@ -252,7 +286,7 @@ class Hub:
                     live = True
                 if entries:
                     position = entries[-1].stored.position
-                    yield entries
+                    yield found, entries
                 elif live:
                     await found.wait()
 
@@ -288,9 +322,10 @@ class Hub:
             while True:
                 message = await hints.get_message(ignore_subscribe_messages=True, timeout=READ_BLOCK_MILLISECONDS / 1e3)
                 if message is not None:
-                    found = self._logs.get(UUID(message["data"].decode()))
-                    if found is not None:
-                        await self._look(list(self._logs))
+                    team_id = UUID(message["data"].decode())
+                    found = self._logs.get(team_id)
+                    if found is not None and found.wants_numbers:
+                        await self._look([team_id])
 
     async def _poll(self) -> None:
         while True:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ from graphql import GraphQLError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import StreamingResponse
 
+from api.connections import Watched
 from api.context import Context
 from api.errors import UNREACHABLE, to_graphql_error
 from api.streaming import Operation, Refused, answers
@@ -64,63 +66,63 @@ def _json(text: bytes, name: str) -> Any:
         raise Invalid(f"{name}: not JSON.", path=(name,)) from error
 
 
-def _next(answer: bytes) -> bytes:
-    return b"event: next\ndata: " + answer + b"\n\n"
+def _next(*answers: str) -> bytes:
+    return "".join(f"event: next\ndata: {answer}\n\n" for answer in answers).encode()
 
 
 async def _frames(context: Context, operation: Operation) -> AsyncGenerator[bytes, None]:
     """The frames of a stream, up to `complete`."""
     try:
         async with aclosing(answers(context, operation)) as stream:
-            async for answer in stream:
-                yield _next(answer)
+            async for lot in stream:
+                yield _next(*lot)
     except UNREACHABLE as error:
         # Without `complete`: a client knows that for a lost connection, comes again, and goes on after its cursor.
         log.warning("sse.unreachable", error=repr(error))
         raise ClientDisconnect from error
     except Refused as refused:
-        yield _next(orjson.dumps({"errors": [error.formatted for error in refused.errors]}))
+        yield _next(orjson.dumps({"errors": [error.formatted for error in refused.errors]}).decode())
     except Exception as error:
         told = to_graphql_error(GraphQLError(str(error), original_error=error), context.request_id)
-        yield _next(orjson.dumps({"errors": [told.formatted]}))
+        yield _next(orjson.dumps({"errors": [told.formatted]}).decode())
     yield _COMPLETE
 
 
 async def _stream(context: Context, operation: Operation) -> AsyncIterator[bytes]:
     """The frames, with pings while nothing happens, until the end or the credential's."""
     state = context.connection.app.state
-    with state.watchman.watching(context) as watched:
-        ended = asyncio.ensure_future(watched.ended.wait())
-        frames = _frames(context, operation)
-        following: asyncio.Future[bytes] | None = None
-        try:
-            # Headers leave with the first bytes: the client knows that it is connected.
-            yield _PING
-            while True:
-                following = following or asyncio.ensure_future(anext(frames))
-                await asyncio.wait(
-                    {ended, following}, timeout=state.settings.ping_seconds, return_when=asyncio.FIRST_COMPLETED
-                )
-                if following.done():
-                    try:
-                        yield following.result()
-                    except StopAsyncIteration:
-                        return
-                    following = None
-                elif ended.done():
-                    refusal = Unauthenticated("Your credential has ended: sign in again, and go on after your cursor.")
-                    error = to_graphql_error(GraphQLError("", original_error=refusal), context.request_id)
-                    yield _next(orjson.dumps({"errors": [error.formatted]}))
-                    yield _COMPLETE
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    watched = Watched(context, partial(ended.set_result, None))
+    state.watchman.add(watched)
+    frames = _frames(context, operation)
+    following: asyncio.Future[bytes] | None = None
+    try:
+        # Headers leave with the first bytes: the client knows that it is connected.
+        yield _PING
+        while True:
+            following = following or asyncio.ensure_future(anext(frames))
+            either: list[asyncio.Future[Any]] = [ended, following]
+            await asyncio.wait(either, timeout=state.settings.ping_seconds, return_when=asyncio.FIRST_COMPLETED)
+            if following.done():
+                try:
+                    yield following.result()
+                except StopAsyncIteration:
                     return
-                else:
-                    yield _PING
-        finally:
-            ended.cancel()
-            if following is not None:
-                following.cancel()
-                await asyncio.wait({following})
-            await frames.aclose()
+                following = None
+            elif ended.done():
+                refusal = Unauthenticated("Your credential has ended: sign in again, and go on after your cursor.")
+                error = to_graphql_error(GraphQLError("", original_error=refusal), context.request_id)
+                yield _next(orjson.dumps({"errors": [error.formatted]}).decode())
+                yield _COMPLETE
+                return
+            else:
+                yield _PING
+    finally:
+        state.watchman.discard(watched)
+        if following is not None:
+            following.cancel()
+            await asyncio.wait({following})
+        await frames.aclose()
 
 
 class EventStream(StreamingResponse):

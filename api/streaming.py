@@ -97,16 +97,16 @@ class Refused(Exception):
         self.errors = errors
 
 
-def encode(data: Any, errors: list[GraphQLError] | None) -> bytes:
+def encode(data: Any, errors: list[GraphQLError] | None) -> str:
     """An answer as JSON."""
     answer: dict[str, Any] = {"data": data}
     if errors:
         answer["errors"] = [error.formatted for error in errors]
-    return orjson.dumps(answer)
+    return orjson.dumps(answer).decode()
 
 
-async def answers(context: Context, operation: Operation) -> AsyncGenerator[bytes, None]:
-    """The answers to an operation: one to a query or a mutation, any number to a subscription.
+async def answers(context: Context, operation: Operation) -> AsyncGenerator[list[str], None]:
+    """The answers to an operation, in lots: one to a query or a mutation, any number to a subscription.
 
     Raises:
         Refused: the document or its variables do not fit, or a subscription could not begin or had to end.
@@ -127,8 +127,8 @@ async def answers(context: Context, operation: Operation) -> AsyncGenerator[byte
         unsafe = GraphQLError("A mutation is sent with POST.")
         raise Refused([to_graphql_error(unsafe, context.request_id)])
     if found.operation is not OperationType.SUBSCRIPTION:
-        async for answer in _executed(context, operation):
-            yield answer
+        async for lot in _executed(context, operation):
+            yield lot
         return
     try:
         with hub_of(context).counted(context.viewer.user_id):
@@ -138,8 +138,8 @@ async def answers(context: Context, operation: Operation) -> AsyncGenerator[byte
             else:
                 stream = _executed(context, operation)
             async with aclosing(stream):
-                async for answer in stream:
-                    yield answer
+                async for lot in stream:
+                    yield lot
     except TooManyStreams as error:
         raise Refused([_error(error, context)]) from error
 
@@ -156,7 +156,7 @@ def _only_field(operation: OperationDefinitionNode) -> FieldNode | None:
     return None
 
 
-async def _executed(context: Context, operation: Operation) -> AsyncGenerator[bytes, None]:
+async def _executed(context: Context, operation: Operation) -> AsyncGenerator[list[str], None]:
     source: Any = await schema.stream(
         operation.query,
         variable_values=dict(operation.variables or {}),
@@ -169,14 +169,14 @@ async def _executed(context: Context, operation: Operation) -> AsyncGenerator[by
                 raise Refused(list(result.errors or ()))
             if result.data is None and result.errors and all(error.path is None for error in result.errors):
                 raise Refused(list(result.errors))
-            yield encode(result.data, result.errors)
+            yield [encode(result.data, result.errors)]
     finally:
         await source.aclose()
 
 
 async def _goal_events(
     context: Context, operation: Operation, document: Any, found: OperationDefinitionNode, root: FieldNode
-) -> AsyncGenerator[bytes, None]:
+) -> AsyncGenerator[list[str], None]:
     graphql_schema = schema._schema
     given = get_variable_values(graphql_schema, found.variable_definitions or (), dict(operation.variables or {}))
     if isinstance(given, list):
@@ -189,10 +189,13 @@ async def _goal_events(
         independent = _looks_the_same(graphql_schema, document, root, graphql_schema.type_map["GoalEvent"])
         key = (operation.query, operation.operation_name, orjson.dumps(operation.variables or {}))
         async with aclosing(watch_goal_events(context, arguments.get("after"), wanted)) as source:
-            async for entry, moment in source:
-                make = partial(_answer, moment, operation, document, entry)
+            async for moment, entries in source:
                 shared = independent or moment.viewer.is_admin
-                yield await (entry.answer(key, make) if shared else make())
+                lot = []
+                for entry in entries:
+                    make = partial(_answer, moment, operation, document, entry)
+                    lot.append(await (entry.answer(key, make) if shared else make()))
+                yield lot
     except GraphQLError as error:
         raise Refused([to_graphql_error(error, context.request_id)]) from error
     except (Refused, *UNREACHABLE):
@@ -243,7 +246,7 @@ def _looks_the_same(graphql_schema: Any, document: Any, field: FieldNode, parent
     return same(field.selection_set, parent)
 
 
-async def _answer(context: Context, operation: Operation, document: Any, entry: Entry) -> bytes:
+async def _answer(context: Context, operation: Operation, document: Any, entry: Entry) -> str:
     """The answer to one event."""
     executor = SidelineExecutor.build(
         schema._schema,

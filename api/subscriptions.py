@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
 
 from api.context import Context
 from api.hub import Entry, Hub
 from domain import access, events
+from domain.access import GoalSight
 from domain.database import acquire
 from domain.goal_events import GoalFilter
 from domain.models.tokens import TokenScope
@@ -23,11 +26,25 @@ def hub_of(context: Context) -> Hub:
     return hub
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A viewer as they stand now: the context to answer in, and whose goals they may see."""
+
+    context: Context
+    sight: GoalSight
+
+
+async def _look(context: Context) -> Moment:
+    renewed = await context.renewed()
+    access.require_scope(renewed.viewer, TokenScope.READ)
+    return Moment(renewed, await renewed.goal_sight())
+
+
 async def watch_goal_events(
     context: Context, after: str | None, wanted: GoalFilter
-) -> AsyncGenerator[tuple[Entry, Context], None]:
+) -> AsyncGenerator[tuple[Context, list[Entry]], None]:
     """Every event after a cursor (from now without one) that the viewer may see when it is sent, in order, then live;
-    each with the context that it is to be answered in.
+    in lots, each with the context that it is to be answered in.
 
     Raises:
         CursorUnknown: the cursor is none of the team's.
@@ -40,14 +57,17 @@ async def watch_goal_events(
     async with acquire() as connection:
         position = await events.position_of(connection, team_id, after)
     async with aclosing(hub_of(context).events(team_id, position)) as source:
-        async for entries in source:
-            context = await context.renewed()
-            access.require_scope(context.viewer, TokenScope.READ)
-            sight = await context.goal_sight()
-            for entry in entries:
-                goal = entry.event.goal
-                if wanted.matches(goal) and sight.sees(team_id, goal.user_id, goal.group_id):
-                    yield entry, context
+        async for log, entries in source:
+            moment: Moment = await log.moment(context.credential, partial(_look, context))
+            sight = moment.sight
+            seen = [
+                entry
+                for entry in entries
+                if wanted.matches(entry.event.goal)
+                and sight.sees(team_id, entry.event.goal.user_id, entry.event.goal.group_id)
+            ]
+            if seen:
+                yield moment.context, seen
 
 
 async def watch_numbers(context: Context) -> AsyncGenerator[None, None]:
@@ -68,5 +88,5 @@ async def watch_numbers(context: Context) -> AsyncGenerator[None, None]:
             sent_at = loop.time()
             yield
             while log.generation == generation:
-                await log.wait()
+                await log.wait_for_numbers()
             await asyncio.sleep(max(0.0, sent_at + COALESCE_SECONDS - loop.time()))

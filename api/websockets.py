@@ -1,13 +1,13 @@
 """GraphQL over WebSocket by the graphql-transport-ws protocol (https://github.com/enisdenjo/graphql-ws, PROTOCOL.md).
 
-Each operation is a task that sends its answers as they come. A client that does not take what it is sent within
+Each operation is a task that sends its answers as they come. A client that takes nothing of what it is sent for
 `SEND_SECONDS` is cut off; every event that it has had carries the cursor to go on from.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,8 @@ import structlog
 from graphql import GraphQLError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from api.authentication import authenticate, authenticate_header
+from api.authentication import authenticate, authenticate_header, credential_of
+from api.connections import Watched, Watchman
 from api.context import Context
 from api.errors import UNREACHABLE, to_graphql_error
 from api.streaming import Operation, Refused, answers
@@ -34,6 +35,10 @@ MESSAGE_LIMIT_BYTES = 1_000_000
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN = 4400, 4401, 4403
 SUBPROTOCOL, INIT_TIMEOUT, EXISTS, TOO_MANY_INITS = 4406, 4408, 4409, 4429
 TRY_AGAIN = 1013
+
+
+_OURS = frozenset({"(ping)", "(end)"})
+"""Names of tasks of the connection's own, among those of its operations."""
 
 
 class _Closed(Exception):
@@ -63,10 +68,11 @@ class TransportSocket:
         self._context: Context | None = None
         self._initialized = False
         self._operations: dict[str, asyncio.Task[None]] = {}
-        self._helpers: list[asyncio.Task[None]] = []
-        self._acknowledged = asyncio.Event()
         self._sent_at = 0.0
-        self._close: asyncio.Future[_Closed] = asyncio.get_running_loop().create_future()
+        self._sending = 0
+        self._closed: _Closed | None = None
+        self._serving: asyncio.Task[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     async def serve(self) -> None:
         """Until either side closes it."""
@@ -75,74 +81,91 @@ class TransportSocket:
             await self._socket.close(SUBPROTOCOL, "Subprotocol not acceptable")
             return
         await self._socket.accept(subprotocol=PROTOCOL)
-        reading = asyncio.ensure_future(self._read())
-        self._helpers += [reading, asyncio.ensure_future(self._ping())]
+        loop = asyncio.get_running_loop()
+        self._serving = asyncio.current_task()
+        self._timer = loop.call_later(INIT_SECONDS, self._end, INIT_TIMEOUT, "Connection initialisation timeout")
+        watchman: Watchman = self._socket.app.state.watchman
+        watched: Watched | None = None
         try:
-            ends: list[asyncio.Future[Any]] = [self._close, reading]
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            async for message in self._messages():
+                await self._take(message)
+                if self._context is not None and watched is None:
+                    watched = Watched(self._context, self._credential_ended, self._tend)
+                    watchman.add(watched)
+        except asyncio.CancelledError:
+            # _end cancels what this waits for; anybody else's cancellation goes on.
+            if self._closed is None:
+                raise
+        except _Closed as closed:
+            self._closed = self._closed or closed
+        except UNREACHABLE as error:
+            log.warning("websocket.unreachable", error=repr(error))
+            self._closed = self._closed or _Closed(TRY_AGAIN, "Try again later")
+        except (WebSocketDisconnect, RuntimeError) as error:
+            log.info("websocket.client_gone", error=repr(error))
         finally:
-            tasks = [*self._helpers, *self._operations.values()]
+            self._timer.cancel()
+            if watched is not None:
+                watchman.discard(watched)
+            tasks = list(self._operations.values())
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
-        if self._close.done():
-            closed = self._close.result()
-            try:
-                async with asyncio.timeout(1.0):
-                    await self._socket.close(closed.code, closed.reason)
-            except (TimeoutError, RuntimeError, OSError, WebSocketDisconnect):
-                log.info("websocket.gone", code=closed.code)
+            if tasks:
+                await asyncio.wait(tasks)
+        if self._closed is not None:
+            await self._say_goodbye(self._closed)
+
+    async def _say_goodbye(self, closed: _Closed) -> None:
+        try:
+            async with asyncio.timeout(1.0):
+                await self._socket.close(closed.code, closed.reason)
+        except (TimeoutError, RuntimeError, OSError, WebSocketDisconnect):
+            log.info("websocket.gone", code=closed.code)
 
     def _end(self, code: int, reason: str) -> None:
-        if not self._close.done():
-            self._close.set_result(_Closed(code, reason))
+        """Close the connection, from wherever it is noticed."""
+        if self._closed is None:
+            self._closed = _Closed(code, reason)
+            assert self._serving is not None, "a connection that is served can end"
+            self._serving.cancel()
 
-    async def _send(self, text: str) -> None:
-        """Hand a frame to the connection, which waits while the client does not read."""
-        try:
-            async with asyncio.timeout(SEND_SECONDS):
+    async def _send(self, *texts: str) -> None:
+        """Hand frames to the connection, which waits while the client does not read; see _ping for how long."""
+        for text in texts:
+            self._sending += 1
+            try:
                 await self._socket.send({"type": "websocket.send", "text": text})
-        except TimeoutError:
-            self._end(TRY_AGAIN, "SLOW_READER")
-            raise
+            finally:
+                self._sending -= 1
         self._sent_at = asyncio.get_running_loop().time()
 
     async def _send_message(self, message: dict[str, Any]) -> None:
         await self._send(orjson.dumps(message).decode())
 
-    async def _ping(self) -> None:
-        """Show an idle client that the connection is alive, and find out whether it is."""
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(INIT_SECONDS):
-                await self._acknowledged.wait()
-        except TimeoutError:
-            self._end(INIT_TIMEOUT, "Connection initialisation timeout")
-            return
-        seconds = self._settings.ping_seconds
-        while True:
-            idle = loop.time() - self._sent_at
-            if idle >= seconds:
-                await self._send('{"type":"ping"}')
-                idle = 0.0
-            await asyncio.sleep(seconds - idle)
+    def _tend(self) -> None:
+        """Show an idle client that the connection is alive, and cut one off that does not take what it is sent."""
+        idle = asyncio.get_running_loop().time() - self._sent_at
+        if self._sending:
+            if idle >= SEND_SECONDS:
+                self._end(TRY_AGAIN, "SLOW_READER")
+        elif idle >= self._settings.ping_seconds:
+            # On its own: a client that does not read must not hold up who tends all of them.
+            self._operations["(ping)"] = asyncio.ensure_future(self._ping())
 
-    async def _read(self) -> None:
+    async def _ping(self) -> None:
         try:
-            while True:
-                received = await self._socket.receive()
-                if received["type"] == "websocket.disconnect":
-                    return
-                await self._take(received)
-        except _Closed as closed:
-            self._end(closed.code, closed.reason)
-            await asyncio.shield(self._close)
-        except UNREACHABLE as error:
-            log.warning("websocket.unreachable", error=repr(error))
-            self._end(TRY_AGAIN, "Try again later")
-            await asyncio.shield(self._close)
-        except (WebSocketDisconnect, RuntimeError):
-            return
+            await self._send('{"type":"ping"}')
+        except (WebSocketDisconnect, RuntimeError) as error:
+            log.info("websocket.client_gone", error=repr(error))
+        finally:
+            self._operations.pop("(ping)", None)
+
+    async def _messages(self) -> AsyncIterator[Any]:
+        while True:
+            received = await self._socket.receive()
+            if received["type"] == "websocket.disconnect":
+                return
+            yield received
 
     async def _take(self, received: Any) -> None:
         text = received.get("text")
@@ -185,17 +208,15 @@ class TransportSocket:
         except DomainError as error:
             raise _Closed(FORBIDDEN, "Forbidden") from error
         state = self._socket.app.state
-        self._context = Context(viewer, datetime.now(UTC), self._socket, identify, state.queue)
-        self._helpers.append(asyncio.ensure_future(self._watch(state.watchman)))
+        shown = _shown(payload) or credential_of(self._socket)
+        self._context = Context(viewer, datetime.now(UTC), self._socket, identify, state.queue, shown)
         await self._send_message({"type": "connection_ack", "payload": {}})
-        self._acknowledged.set()
+        assert self._timer is not None, "it is served"
+        self._timer.cancel()
 
-    async def _watch(self, watchman: Any) -> None:
-        """End everything with a typed close when the credential does."""
-        assert self._context is not None
-        with watchman.watching(self._context) as watched:
-            await watched.ended.wait()
-        await self._end_unauthenticated()
+    def _credential_ended(self) -> None:
+        """End everything with a typed close."""
+        self._operations["(end)"] = asyncio.ensure_future(self._end_unauthenticated())
 
     async def _end_unauthenticated(self) -> None:
         assert self._context is not None
@@ -204,6 +225,8 @@ class TransportSocket:
         for operation_id, task in list(self._operations.items()):
             if task is not asyncio.current_task():
                 task.cancel()
+            if operation_id in _OURS:
+                continue
             await self._send_message({"id": operation_id, "type": "error", "payload": [error.formatted]})
         self._end(UNAUTHORIZED, "Unauthorized")
 
@@ -217,7 +240,7 @@ class TransportSocket:
             or not isinstance(payload.get("query"), str)
         ):
             raise _Closed(BAD_REQUEST, "A subscribe message has an id, and a payload with a query")
-        if operation_id in self._operations:
+        if operation_id in self._operations or operation_id in _OURS:
             raise _Closed(EXISTS, f"Subscriber for {operation_id[:60]} already exists")
         variables = payload.get("variables")
         if variables is not None and not isinstance(variables, dict):
@@ -246,8 +269,8 @@ class TransportSocket:
         try:
             context = await self._context.renewed()
             async with aclosing(answers(context, operation)) as stream:
-                async for answer in stream:
-                    await self._send(head + answer.decode() + "}")
+                async for lot in stream:
+                    await self._send(*(head + answer + "}" for answer in lot))
             self._operations.pop(operation_id, None)
             await self._send_message({"id": operation_id, "type": "complete"})
         except Refused as refused:
@@ -277,13 +300,17 @@ def _identifier(websocket: WebSocket, payload: object) -> Callable[[], Awaitable
 
     A page of another origin may connect with a token of its own; the cookie counts from the same origin alone.
     """
-    given = None
-    if isinstance(payload, dict):
-        given = payload.get("authorization", payload.get("Authorization"))
+    given = _shown(payload)
 
     async def identify() -> Identity:
-        if isinstance(given, str):
+        if given is not None:
             return await authenticate_header(websocket, given)
         return await authenticate(websocket)
 
     return identify
+
+
+def _shown(payload: object) -> str | None:
+    """The `authorization` of a connection_init's payload."""
+    given = payload.get("authorization", payload.get("Authorization")) if isinstance(payload, dict) else None
+    return given if isinstance(given, str) else None

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
-from bench import dashboard, importing
+from bench import dashboard, fanout, importing
 from bench.measure import Comparison
 from cli.embedded.postgres import EmbeddedPostgres
 from cli.embedded.redis import EmbeddedRedis
+from domain.database import migrate
 
 
 async def _run(database_url: str, redis_url: str) -> list[Comparison]:
-    return [await importing.measure(database_url), *await dashboard.measure(database_url, redis_url)]
+    return [
+        await importing.measure(database_url),
+        *await dashboard.measure(database_url, redis_url),
+        *await fanout.measure(database_url, redis_url),
+    ]
 
 
-def main() -> int:
-    """Returns 1 if a goal is missed."""
+def alone(measure: Callable[[str, str], Coroutine[Any, Any, list[Comparison]]]) -> int:
+    """Start the services, measure, print. Returns 1 if a goal is missed."""
     with tempfile.TemporaryDirectory() as folder:
         postgres, redis = EmbeddedPostgres(Path(folder) / "postgres"), EmbeddedRedis(Path(folder) / "redis")
         try:
-            found = asyncio.run(_run(postgres.start(), redis.start()))
+            url, redis_url = postgres.start(), redis.start()
+            asyncio.run(migrate(url))
+            found = asyncio.run(measure(url, redis_url))
         finally:
             redis.stop()
             postgres.stop()
@@ -31,4 +40,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(alone(_run))

@@ -44,7 +44,7 @@ ENDPOINTS_LIMIT = 50
 """Endpoints of a team."""
 SECRET_PREFIX = "whsec_"
 SECRET_BYTES = 32
-LEASE_SECONDS = 60.0
+LEASE_SECONDS = 20.0
 """How long a claim of an endpoint holds; longer than one attempt can take."""
 RETRY_FIRST_SECONDS = 5.0
 RETRY_LONGEST_SECONDS = 3600.0 * 6

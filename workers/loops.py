@@ -33,16 +33,23 @@ class Loop:
         self._step = step
         self._seconds = seconds
         self._woken = asyncio.Event()
+        self._stopping = False
 
     def wake(self) -> None:
         """There may be something to do."""
         self._woken.set()
 
+    def stop(self) -> None:
+        """Begin no step any more. A cancellation alone might be lost: a library may take it for its own."""
+        self._stopping = True
+        self._woken.set()
+
     async def run(self) -> None:
-        """Until cancelled. Nothing that a step raises ends it."""
+        """Until stopped or cancelled. Nothing that a step raises ends it."""
         failures = 0
-        while True:
-            self._woken.clear()
+        while not self._stopping:
+            if not self._stopping:
+                self._woken.clear()
             try:
                 more = await self._step()
                 failures = 0

@@ -161,11 +161,13 @@ async def loops(settings: Settings) -> AsyncIterator[None]:
     listening = listen(
         settings.require_database_url(), {events.EVENTS_CHANNEL: awake, events.CHANGES_CHANNEL: [evaluator]}
     )
-    running = [*(one.run() for one in awake), evaluator.run(), upkeep.run(), listening]
-    tasks = [asyncio.ensure_future(one) for one in running]
+    every = [*awake, evaluator, upkeep]
+    tasks = [asyncio.ensure_future(one) for one in (*(loop.run() for loop in every), listening)]
     try:
         yield
     finally:
+        for loop in every:
+            loop.stop()
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)

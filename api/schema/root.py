@@ -386,8 +386,10 @@ class Subscription:
     ) -> AsyncGenerator[GoalEvent, None]:
         # api/streaming.py takes a shorter way, from the same source.
         wanted = goal_resolvers.filter_of(filter)
-        async for entry, _moment in guarded(watch_goal_events(info.context, after, wanted), info.context.request_id):
-            yield GoalEvent.of(entry.event)
+        source = watch_goal_events(info.context, after, wanted)
+        async for _moment, entries in guarded(source, info.context.request_id):
+            for entry in entries:
+                yield GoalEvent.of(entry.event)
 
     @strawberry.subscription(
         description="The team's dashboard, at once and whenever its numbers have changed: at most once a second, and "

@@ -26,8 +26,8 @@ import pytest
 import uvicorn
 from redis.asyncio import Redis
 
+from api import connections, streaming
 from api import hub as hub_module
-from api import streaming
 from api.app import create_app
 from domain import events, goals, ingest
 from domain.database import acquire, in_transaction
@@ -107,6 +107,7 @@ async def served(
     database_url: str, redis_url: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Served]:
     """With a parameter: how often PostgreSQL is asked for what Redis did not bring, in seconds."""
+    monkeypatch.setattr(connections, "WATCH_SECONDS", 0.2)
     if request.param is not None:
         monkeypatch.setattr(hub_module, "POLL_SECONDS", request.param)
     settings = settings_for(database_url, redis_url, ping_seconds=0.2, streams_per_connection=5, streams_per_user=8)
@@ -314,7 +315,7 @@ async def test_a_slow_reader_is_cut_and_goes_on(served: Served, monkeypatch: pyt
     held = asyncio.Event()
     original = streaming._answer
 
-    async def slow(*arguments: Any) -> bytes:
+    async def slow(*arguments: Any) -> str:
         await held.wait()
         return await original(*arguments)
 
@@ -343,7 +344,7 @@ async def test_an_answer_that_is_the_same_is_made_once(served: Served, monkeypat
     made = 0
     original = streaming._answer
 
-    async def counted(*arguments: Any) -> bytes:
+    async def counted(*arguments: Any) -> str:
         nonlocal made
         made += 1
         return await original(*arguments)

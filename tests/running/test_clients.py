@@ -188,10 +188,13 @@ CREATE = """mutation($url: String!) { createWebhookEndpoint(input: {url: $url}) 
     endpoint { id } secret errors { code message } } }"""
 
 
-async def test_nothing_is_lost_or_invented_whatever_dies(cluster: Cluster, examples: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", [11, 22])
+async def test_nothing_is_lost_or_invented_whatever_dies(
+    cluster: Cluster, examples: Path, tmp_path: Path, seed: int
+) -> None:
     from domain.events import cursor_of
 
-    chance = random.Random(11)
+    chance = random.Random(seed)
     team_id, token, reps = await cluster.make_team()
     async with receiver() as (address, sent), httpx.AsyncClient(timeout=10) as client:
         answer = await client.post(

@@ -1,0 +1,324 @@
+"""Goal events to 2,000 subscribers of one API process, against a bare relay from a Redis stream to WebSockets.
+
+Both have the same number of connections, the same load in the same lots, and the same client, which reads frames off
+its sockets and does nothing else but note when each came. Times are from the commit (or the bare relay's XADD) to the
+client. Every part is a process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from redis.asyncio import Redis
+
+from bench.measure import Comparison
+from cli.embedded.processes import free_port
+from domain import database, goals
+from domain.database import in_transaction
+from domain.goals import SetGoals, Subject
+from domain.identity import identify_user
+from domain.models.goals import GoalPeriod
+from domain.secrets import make_key
+from domain.teams import ADMIN, create_team, create_user, role_named
+from domain.tokens import create_token
+
+SUBSCRIBERS = 2_000
+TEAMS = 40
+EVENTS_A_SECOND = 200
+LOT = 10
+"""Goals of one mutation, as a manager sets them for a group of ten."""
+SECONDS = 10.0
+WARM_SECONDS = 2.0
+ROUNDS = 2
+GOAL = 3.0
+STALL_GOAL_SECONDS = 0.1
+BARE_STREAM = "bench:bare"
+DOCUMENT = "subscription { goalEvents { cursor type at goal { id metric period target version } } }"
+_AT = re.compile(rb'"at":"([^"]+)"')
+
+
+@dataclass
+class Clients:
+    """Connections that count what comes."""
+
+    latencies: list[float] = field(default_factory=list)
+    measuring: bool = False
+    received: int = 0
+    ready: int = 0
+
+
+class _Client(asyncio.Protocol):
+    """One WebSocket, by hand."""
+
+    def __init__(self, clients: Clients, hello: list[bytes], acknowledged: bytes) -> None:
+        self._clients = clients
+        self._hello = hello
+        self._acknowledged = acknowledged
+        self._buffer = b""
+        self._upgraded = False
+        self._transport: Any = None
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        key = base64.b64encode(os.urandom(16)).decode()
+        transport.write(
+            "GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n".encode()
+        )
+
+    def _send(self, text: bytes) -> None:
+        length = len(text)
+        size = bytes([0x80 | length]) if length < 126 else bytes([0xFE]) + length.to_bytes(2, "big")
+        self._transport.write(b"\x81" + size + b"\0\0\0\0" + text)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if not self._upgraded:
+            head, found, rest = self._buffer.partition(b"\r\n\r\n")
+            if not found:
+                return
+            assert b" 101 " in head, head
+            self._upgraded, self._buffer = True, rest
+            for text in self._hello:
+                self._send(text)
+            if not self._hello:
+                self._clients.ready += 1
+        buffer, start = self._buffer, 0
+        while len(buffer) - start >= 2:
+            length, begin = buffer[start + 1] & 127, start + 2
+            if length == 126:
+                length, begin = int.from_bytes(buffer[start + 2 : start + 4], "big"), start + 4
+            if len(buffer) < begin + length:
+                break
+            self._take(buffer[start] & 15, buffer[begin : begin + length])
+            start = begin + length
+        self._buffer = buffer[start:]
+
+    def _take(self, kind: int, text: bytes) -> None:
+        clients = self._clients
+        if kind == 9:
+            self._transport.write(b"\x8a\x80\0\0\0\0")
+            return
+        found = _AT.search(text)
+        if found is not None:
+            clients.received += 1
+            if clients.measuring:
+                clients.latencies.append(time.time() - datetime.fromisoformat(found[1].decode()).timestamp())
+        elif self._acknowledged in text:
+            clients.ready += 1
+        elif b'"ping"' in text:
+            self._send(b'{"type":"pong"}')
+        elif b'"error"' in text:
+            raise RuntimeError(text)
+
+
+async def _connect(port: int, clients: Clients, hellos: list[list[bytes]]) -> list[Any]:
+    loop = asyncio.get_running_loop()
+    transports = []
+    for number, hello in enumerate(hellos):
+        transport, _protocol = await loop.create_connection(
+            lambda hello=hello: _Client(clients, hello, b"connection_ack"),  # type: ignore[misc]
+            "127.0.0.1",
+            port,
+        )
+        transports.append(transport)
+        if number % 50 == 0:
+            await asyncio.sleep(0.01)
+    async with asyncio.timeout(60):
+        while clients.ready < len(hellos):
+            await asyncio.sleep(0.05)
+    return transports
+
+
+async def _drive(write: Callable[[int], Awaitable[None]], clients: Clients, expected: int) -> tuple[list[float], bool]:
+    """Write lots at the rate; returns the latencies, and whether everything arrived."""
+    clients.received = 0
+    clients.latencies = []
+    lots = int(SECONDS * EVENTS_A_SECOND / LOT)
+    warm = int(WARM_SECONDS * EVENTS_A_SECOND / LOT)
+    began = time.monotonic()
+    for number in range(warm + lots):
+        await asyncio.sleep(max(0.0, began + number * LOT / EVENTS_A_SECOND - time.monotonic()))
+        clients.measuring = number >= warm
+        await write(number)
+    deadline = time.monotonic() + 60
+    while clients.received < expected and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+    return clients.latencies, clients.received == expected
+
+
+@dataclass
+class _Team:
+    team_id: UUID
+    viewer: Any
+    token: str
+    subjects: tuple[Subject, ...]
+
+
+async def _make_teams() -> list[_Team]:
+    found = []
+    for number in range(TEAMS):
+        async with database.acquire() as connection:
+            team_id = await create_team(connection, name=f"Fan-out {number}")
+            admin = await role_named(connection, team_id, ADMIN)
+            users = [
+                await create_user(connection, team_id, name=f"U{one}", email=f"u{one}@fan{number}.test", role_id=admin)
+                for one in range(LOT)
+            ]
+            viewer = await identify_user(connection, team_id, users[0])
+            token = await create_token(connection, team_id, users[0], name="bench")
+        found.append(_Team(team_id, viewer, token.text, tuple(Subject(user, None, ()) for user in users)))
+    return found
+
+
+def _start(module: str, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", module], env=os.environ | environment, stdout=output, stderr=output
+        )
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+async def _listening(port: int) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.1)
+            else:
+                writer.close()
+                return
+
+
+def _p99(latencies: list[float]) -> float:
+    return statistics.quantiles(latencies, n=100)[98]
+
+
+async def measure(database_url: str, redis_url: str) -> list[Comparison]:
+    """Both in turns; the smallest p99 of each counts, and the largest stall of all."""
+    await database.connect(database_url, pool_size=4)
+    teams = await _make_teams()
+    share = SUBSCRIBERS // TEAMS
+    hellos = [
+        [
+            json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {team.token}"}}).encode(),
+            json.dumps({"id": "1", "type": "subscribe", "payload": {"query": DOCUMENT}}).encode(),
+        ]
+        for team in teams
+        for _ in range(share)
+    ]
+    bare_port, port = free_port(), free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        stalls = Path(folder) / "stalls"
+        environment = {
+            "SIDELINE_DATABASE_URL": database_url,
+            "SIDELINE_REDIS_URL": redis_url,
+            "SIDELINE_SECRET_KEYS": make_key(),
+            "SIDELINE_STREAMS_PER_USER": str(SUBSCRIBERS),
+            "BENCH_PORT": str(port),
+            "BENCH_BARE_PORT": str(bare_port),
+            "BENCH_TEAMS": str(TEAMS),
+            "BENCH_STALLS": str(stalls),
+        }
+        processes = [_start(name, environment, log) for name in ("bench.serve", "bench.bare_relay", "workers")]
+        redis = Redis.from_url(redis_url)
+        try:
+            await asyncio.gather(_listening(port), _listening(bare_port))
+            found = await _turns(teams, hellos, bare_port, port, redis)
+        finally:
+            await redis.aclose()
+            for process in processes:
+                _stop(process)
+        stall = float(stalls.read_text())
+        if os.environ.get("BENCH_LOG"):
+            print(log.read_text()[-4000:])
+    await database.disconnect()
+    return [*found, Comparison("largest event loop stall", stall / STALL_GOAL_SECONDS, 1.0, f"{stall * 1e3:.0f} ms")]
+
+
+async def _turns(
+    teams: list[_Team], hellos: list[list[bytes]], bare_port: int, port: int, redis: Any
+) -> list[Comparison]:
+    async def ours(number: int) -> None:
+        team = teams[number % TEAMS]
+        request = SetGoals("CALLS_LOGGED", GoalPeriod.MONTH, Decimal(number + 1 + _offset), team.subjects)
+        await in_transaction(lambda connection: goals.set_goals(connection, team.viewer, request, datetime.now(UTC)))
+
+    async def bare(number: int) -> None:
+        async with redis.pipeline(transaction=False) as pipeline:
+            for _ in range(LOT):
+                body = json.dumps(
+                    {
+                        "id": "1",
+                        "type": "next",
+                        "payload": {"data": {"goalEvents": {"pad": "x" * 170, "at": datetime.now(UTC).isoformat()}}},
+                    },
+                    separators=(",", ":"),
+                )
+                pipeline.xadd(BARE_STREAM, {"team": str(number % TEAMS), "event": body}, maxlen=20_000)
+            await pipeline.execute()
+
+    _offset = 0
+    lots = int(SECONDS * EVENTS_A_SECOND / LOT) + int(WARM_SECONDS * EVENTS_A_SECOND / LOT)
+    expected = lots * LOT * (SUBSCRIBERS // TEAMS)
+    bests: dict[str, list[float]] = {"bare": [], "ours": []}
+    complete = True
+    for _round in range(ROUNDS):
+        for name, write, where, greetings in (
+            ("bare", bare, bare_port, [[] for _ in hellos]),
+            ("ours", ours, port, hellos),
+        ):
+            clients = Clients()
+            transports = await _connect(where, clients, greetings)
+            await asyncio.sleep(1.0)
+            if os.environ.get("BENCH_LOG"):
+                print(name, "drive", time.strftime("%X"))
+            latencies, arrived = await _drive(write, clients, expected)
+            complete = complete and arrived
+            bests[name].append(_p99(latencies))
+            for transport in transports:
+                transport.close()
+            await asyncio.sleep(1.0)
+        _offset += lots
+    us, it = min(bests["ours"]), min(bests["bare"])
+    rounds = ", ".join(f"{a * 1e3:.1f}/{b * 1e3:.1f}" for a, b in zip(bests["ours"], bests["bare"], strict=True))
+    detail = (
+        f"p99 {us * 1e3:.1f} ms against {it * 1e3:.1f} ms, rounds {rounds}; {SUBSCRIBERS} subscribers in {TEAMS} "
+        f"teams, {EVENTS_A_SECOND} events a second, {EVENTS_A_SECOND * SUBSCRIBERS // TEAMS} deliveries a second, "
+        f"{'all delivered' if complete else 'NOT all delivered'}"
+    )
+    return [Comparison("fan-out of goal events", us / it if complete else float("inf"), GOAL, detail)]
+
+
+if __name__ == "__main__":
+    from bench.__main__ import alone
+
+    raise SystemExit(alone(measure))
