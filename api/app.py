@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,6 +16,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from api.authentication import identities
+from api.collector import Collector
 from api.connections import Watchman
 from api.graphql import PAGE_FOLDER, GraphQLEndpoint
 from api.hub import Hub
@@ -75,10 +75,8 @@ def create_app(settings: Settings) -> Starlette:
         app.state.hub = Hub(settings.require_redis_url(), streams_per_user=settings.streams_per_user)
         app.state.watchman = Watchman()
         app.state.oidc = OidcIssuer.from_settings(settings)
-        # What lives as long as the process (modules, the schema) is no garbage: the collector need not walk it again
-        # and again while requests make their thousands of cells.
-        gc.collect()
-        gc.freeze()
+        app.state.collector = Collector()
+        app.state.collector.start()
         await app.state.hub.start()
         await app.state.watchman.start()
         try:
@@ -86,6 +84,7 @@ def create_app(settings: Settings) -> Starlette:
         finally:
             await app.state.watchman.stop()
             await app.state.hub.stop()
+            app.state.collector.stop()
             if app.state.oidc is not None:
                 await app.state.oidc.close()
             await app.state.queue.aclose()

@@ -57,7 +57,7 @@ class GraphQLEndpoint(GraphQL[Any, Any]):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application."""
         if scope["type"] == "websocket":
-            await TransportSocket(WebSocket(scope, receive=receive, send=send)).serve()
+            await TransportSocket(WebSocket(scope, receive=receive, send=send), send).serve()
             return
         request = Request(scope, _limited(receive))
         response = await self._respond(request)

@@ -257,7 +257,7 @@ async def _answer(context: Context, operation: Operation, document: Any, entry: 
         operation_name=operation.operation_name,
     )
     assert isinstance(executor, SidelineExecutor), "the document and its variables were checked"
-    result: Any = execute_subscription_event(executor.build_per_event_executor(GoalEvent.of(entry.event)))
+    result: Any = execute_subscription_event(executor)
     if executor.is_awaitable(result):
         result = await result
     errors = [to_graphql_error(error, context.request_id) for error in result.errors or ()]

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 import structlog
 from graphql import GraphQLError
+from starlette.types import Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api.authentication import authenticate, authenticate_header, credential_of
@@ -60,10 +61,12 @@ class TransportSocket:
 
     Args:
         websocket: Not yet accepted.
+        send: Its way out, without what Starlette checks at every frame.
     """
 
-    def __init__(self, websocket: WebSocket) -> None:
+    def __init__(self, websocket: WebSocket, send: Send) -> None:
         self._socket = websocket
+        self._send_raw = send
         self._settings = websocket.app.state.settings
         self._context: Context | None = None
         self._initialized = False
@@ -112,6 +115,7 @@ class TransportSocket:
                 task.cancel()
             if tasks:
                 await asyncio.wait(tasks)
+        self._socket.app.state.collector.connection_closed()
         if self._closed is not None:
             await self._say_goodbye(self._closed)
 
@@ -134,7 +138,9 @@ class TransportSocket:
         for text in texts:
             self._sending += 1
             try:
-                await self._socket.send({"type": "websocket.send", "text": text})
+                await self._send_raw({"type": "websocket.send", "text": text})
+            except OSError as error:
+                raise WebSocketDisconnect(1006) from error
             finally:
                 self._sending -= 1
         self._sent_at = asyncio.get_running_loop().time()

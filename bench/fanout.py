@@ -46,7 +46,7 @@ LOT = 10
 """Goals of one mutation, as a manager sets them for a group of ten."""
 SECONDS = 10.0
 WARM_SECONDS = 2.0
-ROUNDS = 2
+ROUNDS = 1
 GOAL = 3.0
 STALL_GOAL_SECONDS = 0.1
 BARE_STREAM = "bench:bare"
@@ -304,6 +304,8 @@ async def _turns(
             latencies, arrived = await _drive(write, clients, expected)
             complete = complete and arrived
             bests[name].append(_p99(latencies))
+            if os.environ.get("BENCH_LOG"):
+                print(name, [round(q * 1e3, 1) for q in statistics.quantiles(latencies, n=20)])
             for transport in transports:
                 transport.close()
             await asyncio.sleep(1.0)

@@ -101,12 +101,20 @@ async def record(connection: Connection, team_id: UUID, events: Sequence[NewEven
         team_id,
         len(events),
     )
+    if last == len(events):
+        await connection.execute(
+            "INSERT INTO event_relays (id, team_id) VALUES ($1, $2) ON CONFLICT DO NOTHING", new_id(), team_id
+        )
     await connection.execute(
         """
-        INSERT INTO events (id, team_id, position, type, actor_id, payload, occurred_at)
-        SELECT e.id, $1, e.position, e.type, e.actor_id, e.payload::jsonb, clock_timestamp()
-        FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::uuid[], $6::text[])
-            e (id, position, type, actor_id, payload)
+        WITH added AS (
+            INSERT INTO events (id, team_id, position, type, actor_id, payload, occurred_at)
+            SELECT e.id, $1, e.position, e.type, e.actor_id, e.payload::jsonb, clock_timestamp()
+            FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::uuid[], $6::text[])
+                e (id, position, type, actor_id, payload)
+            RETURNING 1
+        )
+        SELECT pg_notify($7, $1::text) FROM (SELECT count(*) FROM added) all_of_them
         """,
         team_id,
         [new_id() for _ in events],
@@ -114,8 +122,8 @@ async def record(connection: Connection, team_id: UUID, events: Sequence[NewEven
         [event.type.value for event in events],
         [event.actor_id for event in events],
         [orjson.dumps(event.payload).decode() for event in events],
+        EVENTS_CHANNEL,
     )
-    await connection.execute("SELECT pg_notify($1, $2)", EVENTS_CHANNEL, str(team_id))
 
 
 async def mark_changed(connection: Connection, team_id: UUID) -> None:
@@ -244,41 +252,29 @@ async def prune(connection: Connection, *, kept: timedelta = timedelta(days=KEPT
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Relayed:
-    """A batch of events that a relay has in its hands."""
+async def take_for_relay(connection: Connection, limit: int) -> list[StoredEvent]:
+    """The events that are next to be handed on, each team's in order, in the caller's transaction; of the teams that no
+    other relay has. The caller commits once they are handed on; if it dies before, they are handed on again, which
+    their readers know by the positions.
 
-    team_id: UUID
-    events: tuple[StoredEvent, ...]
-
-
-async def teams_to_relay(connection: Connection, limit: int = 100) -> list[UUID]:
-    """Teams with events that have not been handed on."""
+    Served by events_team_id_position_key.
+    """
     rows = await connection.fetch(
         """
-        SELECT h.team_id FROM event_heads h LEFT JOIN event_relays r ON r.team_id = h.team_id
-        WHERE h.position > coalesce(r.position, 0) LIMIT $1
+        WITH taken AS (
+            SELECT r.team_id, r.position FROM event_relays r JOIN event_heads h ON h.team_id = r.team_id
+            WHERE h.position > r.position ORDER BY r.team_id LIMIT $1 FOR UPDATE OF r SKIP LOCKED
+        ), found AS (
+            SELECT e.* FROM taken t CROSS JOIN LATERAL (
+                SELECT * FROM events e WHERE e.team_id = t.team_id AND e.position > t.position
+                ORDER BY e.position LIMIT $1
+            ) e
+        ), moved AS (
+            UPDATE event_relays r SET position = m.position
+            FROM (SELECT team_id, max(position) AS position FROM found GROUP BY team_id) m WHERE r.team_id = m.team_id
+        )
+        SELECT * FROM found ORDER BY team_id, position
         """,
         limit,
     )
-    return [row["team_id"] for row in rows]
-
-
-async def take_for_relay(connection: Connection, team_id: UUID, limit: int) -> Relayed | None:
-    """The events of a team that are next to be handed on, in the caller's transaction; None while another relay has
-    the team. The caller commits once they are handed on; if it dies before, they are handed on again, which their
-    readers know by the positions."""
-    await connection.execute(
-        "INSERT INTO event_relays (id, team_id) VALUES ($1, $2) ON CONFLICT DO NOTHING", new_id(), team_id
-    )
-    position = await connection.fetchval(
-        "SELECT position FROM event_relays WHERE team_id = $1 FOR UPDATE SKIP LOCKED", team_id
-    )
-    if position is None:
-        return None
-    found = await read_events(connection, team_id, position, limit)
-    if found:
-        await connection.execute(
-            "UPDATE event_relays SET position = $2 WHERE team_id = $1", team_id, found[-1].position
-        )
-    return Relayed(team_id, tuple(found))
+    return [_stored(row) for row in rows]

@@ -6,8 +6,6 @@ position.
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from redis.asyncio import Redis
 
 from domain import database, events
@@ -15,7 +13,7 @@ from workers.constants import RELAY_EVENTS, STREAM_EVENTS_KEPT
 
 
 class Relay:
-    """Hands events on, a team at a time.
+    """Hands events on.
 
     Args:
         redis: Where to.
@@ -25,21 +23,13 @@ class Relay:
         self._redis = redis
 
     async def step(self) -> bool:
-        """Hand on what there is. Returns whether there is more."""
-        async with database.acquire() as connection:
-            teams = await events.teams_to_relay(connection)
-        more = False
-        for team_id in teams:
-            more = await self._hand_on(team_id) or more
-        return more
-
-    async def _hand_on(self, team_id: UUID) -> bool:
+        """Hand on what there is. Returns whether there may be more."""
         async with database.transaction() as connection:
-            taken = await events.take_for_relay(connection, team_id, RELAY_EVENTS)
-            if taken is None or not taken.events:
+            taken = await events.take_for_relay(connection, RELAY_EVENTS)
+            if not taken:
                 return False
             async with self._redis.pipeline(transaction=False) as pipeline:
-                for event in taken.events:
+                for event in taken:
                     pipeline.xadd(
                         events.EVENTS_STREAM,
                         {"event": events.encode_event(event)},
@@ -47,4 +37,4 @@ class Relay:
                         approximate=True,
                     )
                 await pipeline.execute()
-        return len(taken.events) == RELAY_EVENTS
+        return True
