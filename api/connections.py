@@ -34,7 +34,7 @@ class Watched:
 
 
 class Watchman:
-    """Looks at all open connections now and then, their credentials in one statement."""
+    """Looks at all open connections now and then, at each credential once."""
 
     def __init__(self) -> None:
         self._open: set[Watched] = set()
@@ -61,23 +61,27 @@ class Watchman:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            # A lot at once, whose look-ups are one statement; between lots, others get their turn.
-            everything = list(self._open)
+            held: dict[str, list[Watched]] = {}
+            for watched in self._open:
+                held.setdefault(watched.context.credential, []).append(watched)
+            # The look-ups of one moment are one statement; between lots, others get their turn.
+            everything = list(held.values())
             for start in range(0, len(everything), LOT):
-                await asyncio.gather(*(self._look(watched) for watched in everything[start : start + LOT]))
+                await asyncio.gather(*(self._look(group) for group in everything[start : start + LOT]))
 
-    async def _look(self, watched: Watched) -> None:
-        if watched not in self._open:
-            return
+    async def _look(self, group: list[Watched]) -> None:
+        """Look at the credential that some connections share."""
         try:
-            await watched.context.identify()
-            if watched.tend is not None:
-                watched.tend()
+            await group[0].context.identify()
         except (Unauthenticated, Forbidden):
-            if watched in self._open:
-                self._open.discard(watched)
-                watched.on_end()
+            for watched in group:
+                if watched in self._open:
+                    self._open.discard(watched)
+                    watched.on_end()
         except (Unavailable, *UNREACHABLE) as error:
             log.warning("watchman.unreachable", error=repr(error))
         except Exception:
             log.exception("watchman.failed")
+        for watched in group:
+            if watched in self._open and watched.tend is not None:
+                watched.tend()

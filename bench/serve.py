@@ -27,7 +27,6 @@ async def watch(file: Path) -> None:
         if stall > largest:
             largest = stall
             file.write_text(str(largest))
-            print(f"stall {stall:.3f} at {time.strftime('%X')}", flush=True)
 
 
 async def main() -> None:
@@ -40,30 +39,6 @@ async def main() -> None:
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=1,
     )
-    import gc
-
-    began = [0.0]
-
-    def on_gc(phase, info):
-        if phase == "start":
-            began[0] = time.perf_counter()
-        elif time.perf_counter() - began[0] > 0.01:
-            print(
-                "gc",
-                info,
-                round(time.perf_counter() - began[0], 3),
-                len(gc.get_objects()),
-                time.strftime("%X"),
-                flush=True,
-            )
-
-    gc.callbacks.append(on_gc)
-    import cProfile
-
-    profile = cProfile.Profile()
-    if os.environ.get("BENCH_PROFILE"):
-        asyncio.get_running_loop().call_later(20, profile.enable)
-        asyncio.get_running_loop().call_later(28, lambda: (profile.disable(), profile.dump_stats("/tmp/prof")))
     watching = asyncio.ensure_future(watch(Path(os.environ["BENCH_STALLS"])))
     await uvicorn.Server(config).serve()
     watching.cancel()

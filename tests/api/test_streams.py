@@ -350,6 +350,7 @@ async def test_an_answer_that_is_the_same_is_made_once(served: Served, monkeypat
         return await original(*arguments)
 
     monkeypatch.setattr(streaming, "_answer", counted)
+    monkeypatch.setattr(streaming, "_plan", lambda *_arguments: None)
     admin, manager = await team.token(team.admin.user_id), await team.token(team.manager.user_id)
     own = "subscription { goalEvents { cursor goal { setBy { name } subject { ... on User { manager { name } } } } } }"
     async with socket(served.url, admin) as one, socket(served.url, manager) as two:
@@ -363,6 +364,38 @@ async def test_an_answer_that_is_the_same_is_made_once(served: Served, monkeypat
         found = await take(differs, 3)
     assert made == 3 + 3
     assert found[0]["goalEvents"]["goal"]["setBy"] is None  # the admin is out of the manager's sight
+
+
+async def test_the_two_ways_of_answering_agree(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    team = await served.team()
+    token = await team.token(team.admin.user_id)
+    async with acquire() as connection:
+        await events.record(connection, team.team_id, [])
+    await team.set(*team.reps)
+    await team.set(team.reps[0])
+    goal_id = await _remove_one(team)
+    assert goal_id
+    document = """subscription($after: String) { it: goalEvents(after: $after) {
+        cursor kind: type at statusBefore statusAfter periodStart
+        goal { id metric period target effectiveFrom effectiveTo version derived }
+        before { version target effectiveFrom effectiveTo setAt } after { version target } } }"""
+    start = events.cursor_of(team.team_id, 0)
+    async with socket(served.url, token) as client:
+        short = await take(await client.subscribe(document, after=start), 4)
+    monkeypatch.setattr(streaming, "_plan", lambda *_arguments: None)
+    async with socket(served.url, token) as client:
+        long = await take(await client.subscribe(document, after=start), 4)
+    assert short == long
+    assert [one["it"]["kind"] for one in short] == ["GOAL_CREATED", "GOAL_CREATED", "GOAL_UPDATED", "GOAL_REMOVED"]
+
+
+async def _remove_one(team: Team) -> UUID:
+    async with acquire() as connection:
+        goal_id: UUID = await connection.fetchval("SELECT id FROM goals WHERE user_id = $1", team.reps[0])
+    request = goals.RemoveGoals(((goal_id, ()),))
+    now = datetime.now(UTC)
+    await in_transaction(lambda connection: goals.remove_goals(connection, team.admin, request, now))
+    return goal_id
 
 
 async def test_caps_and_pings(served: Served) -> None:
