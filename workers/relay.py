@@ -28,7 +28,8 @@ class Relay:
             taken = await events.take_for_relay(connection, RELAY_EVENTS)
             if not taken:
                 return False
-            async with self._redis.pipeline(transaction=False) as pipeline:
+            # All at once, so that a subscriber is woken once for them.
+            async with self._redis.pipeline(transaction=True) as pipeline:
                 for event in taken:
                     pipeline.xadd(
                         events.EVENTS_STREAM,

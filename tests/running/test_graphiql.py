@@ -68,7 +68,7 @@ async def run_tab(page: Page, name: str) -> None:
 def test_the_examples_are_valid(running: Running) -> None:
     schema = build_client_schema(running.installation.query(running.tokens["rep@demo.test"], get_introspection_query()))
     files = sorted(EXAMPLES.glob("*.graphql"))
-    assert len(files) == 7
+    assert len(files) == 10
     for file in files:
         assert validate(schema, parse(file.read_text())) == [], file.name
 
@@ -98,6 +98,18 @@ async def test_graphiql(running: Running) -> None:
         total = direct["teamDashboard"]["metrics"][0]["value"]
         assert f'"value": "{total}"' in await result(page, f'"value": "{total}"')
 
+        assert direct["teamDashboard"]["fallingBehind"]
+        assert await result(page, f'"goal": "{direct["teamDashboard"]["metrics"][0]["goal"]}"')
+
+        await run_tab(page, "Goals")
+        await result(page, '"period": "MONTH"')
+
+        await run_tab(page, "GoalEvents")
+        await page.wait_for_timeout(1_000)
+        _set_a_goal(running, "manager@demo.test", "manager@demo.test", 4321)
+        await result(page, '"target": "4321"')
+        await page.click(".graphiql-execute-button")  # which stops it
+
         await run_tab(page, "Access")
         assert "LIVE_CALL_STUDIO" in await result(page, '"landingTab": "TEAM"')
 
@@ -110,6 +122,17 @@ async def test_graphiql(running: Running) -> None:
 
         await run_tab(page, "JobProgress")
         await result(page, '"NOT_FOUND"')
+
+
+def _set_a_goal(running: Running, email: str, whose: str, target: int) -> None:
+    ask = running.installation.query
+    token = running.tokens[email]
+    user = ask(token, "query($s: String) { users(filter: {search: $s}) { nodes { id } } }", s=whose)["users"]["nodes"][
+        0
+    ]
+    given = {"metric": "TASKS_COMPLETED", "period": "WEEK", "target": str(target), "userIds": [user["id"]]}
+    document = "mutation($input: SetGoalsInput!) { setGoals(input: $input) { errors { message } } }"
+    assert ask(token, document, input=given)["setGoals"]["errors"] == []
 
 
 def _direct(running: Running, email: str, name: str) -> Any:
