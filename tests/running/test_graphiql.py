@@ -41,8 +41,9 @@ async def browser(url: str) -> AsyncIterator[Page]:
             yield page
         finally:
             await chromium.close()
-    # Forms of refused answers belong to the test; everything else would be a fault of the page.
-    assert [one for one in troubles if "status of 40" not in one] == []
+    # Forms of refused answers belong to the test (GraphiQL logs the errors that end a subscription as an array);
+    # everything else would be a fault of the page.
+    assert [one for one in troubles if "status of 40" not in one and one != "Array(1)"] == []
 
 
 async def text_of(page: Page, selector: str) -> str:
