@@ -77,9 +77,12 @@ class Entry:
     async def answer(self, key: Any, make: Callable[[], Awaitable[str]]) -> str:
         """The answer of a key, made once."""
         found = self.answers.get(key)
-        if found is not None and found.done() and not found.cancelled():
-            return found.result()
-        if found is None or found.cancelled():
+        if found is not None and found.done():
+            if not found.cancelled() and found.exception() is None:
+                return found.result()
+            # It could not be made then; perhaps it can now.
+            found = None
+        if found is None:
             found = self.answers[key] = asyncio.ensure_future(make())
         # Whoever leaves must not take the answer of the others along.
         return await asyncio.shield(found)
@@ -174,7 +177,7 @@ class TeamLog:
             self._moments_head, self._moments_at = self.head, now
             self._moments = {}
         found = self._moments.get(key)
-        if found is None or found.cancelled():
+        if found is None or (found.done() and (found.cancelled() or found.exception() is not None)):
             found = self._moments[key] = asyncio.ensure_future(make())
         return found.result() if found.done() else await asyncio.shield(found)
 

@@ -318,7 +318,12 @@ async def _planned_answer(response_name: str, plan: tuple[_Cell, ...], entry: En
 
 
 async def _answer(context: Context, operation: Operation, document: Any, entry: Entry) -> str:
-    """The answer to one event."""
+    """The answer to one event.
+
+    Raises:
+        UNREACHABLE: a part of it cannot be had now. A reader that got less than the event would go on after it, so that
+            it would be lost: the stream ends instead, and its client comes again.
+    """
     executor = SidelineExecutor.build(
         schema._schema,
         document,
@@ -331,5 +336,8 @@ async def _answer(context: Context, operation: Operation, document: Any, entry: 
     result: Any = execute_subscription_event(executor)
     if executor.is_awaitable(result):
         result = await result
+    for error in result.errors or ():
+        if isinstance(error.original_error, UNREACHABLE):
+            raise error.original_error
     errors = [to_graphql_error(error, context.request_id) for error in result.errors or ()]
     return encode(result.data, errors)

@@ -398,6 +398,33 @@ async def _remove_one(team: Team) -> UUID:
     return goal_id
 
 
+async def test_an_event_that_cannot_be_told_whole_is_not_told(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database goes away while an event is answered: the connection ends, and the event comes after it again."""
+    from api.context import Context
+
+    team = await served.team()
+    token = await team.token(team.admin.user_id)
+    original, away = Context._load_goal_subjects, True
+
+    async def load(self: Context, ids: list[UUID]) -> Any:
+        if away:
+            raise ConnectionRefusedError("away")
+        return await original(self, ids)
+
+    monkeypatch.setattr(Context, "_load_goal_subjects", load)
+    start = events.cursor_of(team.team_id, 0)
+    await team.set()
+    async with socket(served.url, token) as client:
+        queue = await client.subscribe(EVENTS, after=start)
+        async with asyncio.timeout(10):
+            await client.raw.wait_closed()
+        assert client.raw.close_code == 1013
+        assert queue.empty()
+    away = False
+    async with socket(served.url, token) as client:
+        await take(await client.subscribe(EVENTS, after=start), 1)
+
+
 async def test_caps_and_pings(served: Served) -> None:
     team = await served.team()
     token = await team.token(team.admin.user_id)
