@@ -1,6 +1,6 @@
 """`python -m workers` runs a worker from the environment."""
 
-import asyncio
+import uvloop
 
 from domain.logs import configure_log
 from domain.settings import load_settings
@@ -8,4 +8,4 @@ from workers.main import work
 
 settings = load_settings()
 configure_log(settings)
-asyncio.run(work(settings))
+uvloop.run(work(settings))
