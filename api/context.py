@@ -41,6 +41,7 @@ class Context:
         identify: Looks at the credential again.
         queue: Where jobs are hinted at.
         credential: What was shown, to tell connections of one credential from those of another.
+        streams: Whether the connection can carry more than one answer.
         request_id: For the log and the client.
     """
 
@@ -50,6 +51,7 @@ class Context:
     identify: Callable[[], Awaitable[Viewer]]
     queue: ArqRedis | None = None
     credential: str = ""
+    streams: bool = False
     request_id: str = field(default_factory=lambda: uuid4().hex)
     _once: dict[str, asyncio.Future[object]] = field(default_factory=dict)
 
@@ -105,7 +107,9 @@ class Context:
             Unauthenticated: the credential has ended.
         """
         viewer = await self.identify()
-        return Context(viewer, datetime.now(UTC), self.connection, self.identify, self.queue, self.credential)
+        return Context(
+            viewer, datetime.now(UTC), self.connection, self.identify, self.queue, self.credential, self.streams
+        )
 
     async def refresh(self) -> None:
         """The same in place, for a stream whose executor holds on to one context. Nothing may be executing in it.

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, parse, specified_rules, validate
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationType,
+    get_operation_ast,
+    parse,
+    specified_rules,
+    validate,
+)
 from strawberry.extensions import SchemaExtension
 from strawberry.extensions.query_depth_limiter import create_validator
+from strawberry.types.execution import ExecutionContext
 
 from api.errors import to_graphql_error
 
@@ -46,8 +56,23 @@ class KnownDocuments(SchemaExtension):
         context = self.execution_context
         if context.query is not None:
             _document, errors = checked(_graphql_schema(context.schema), context.query)
-            context.pre_execution_errors = list(errors)
+            context.pre_execution_errors = list(errors) or _out_of_place(context)
         yield
+
+
+def _out_of_place(context: ExecutionContext) -> list[GraphQLError]:
+    """A subscription in a request that waits for one answer."""
+    document = context.graphql_document
+    operation = None if document is None else get_operation_ast(document, context.operation_name)
+    if operation is None or operation.operation is not OperationType.SUBSCRIPTION or context.context.streams:
+        return []
+    return [
+        GraphQLError(
+            "A subscription needs a stream: connect by WebSocket with the subprotocol graphql-transport-ws, or send "
+            "this request with `Accept: text/event-stream`.",
+            extensions={"code": "BAD_REQUEST"},
+        )
+    ]
 
 
 def _graphql_schema(schema: object) -> GraphQLSchema:

@@ -118,6 +118,7 @@ async def answers(context: Context, operation: Operation) -> AsyncGenerator[list
         UNREACHABLE: a subscription cannot go on here now; its client comes again and goes on.
     """
     graphql_schema = schema._schema
+    context.streams = True
     try:
         document, errors = checked(graphql_schema, operation.query)
     except GraphQLError as error:

@@ -22,6 +22,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 import uvicorn
 from redis.asyncio import Redis
@@ -538,5 +539,11 @@ async def test_queries_and_mutations_over_streams(served: Served) -> None:
         assert done["setGoals"] == {"goals": [{"target": "5", "progress": {"target": "5"}}], "errors": []}
         wrong = await asyncio.wait_for((await client.subscribe("{ nothing }")).get(), 5)
         assert (wrong["type"], wrong["payload"][0]["extensions"]["code"]) == ("error", "GRAPHQL_VALIDATION_FAILED")
+    async with httpx.AsyncClient() as plain:
+        told = await plain.post(
+            f"{served.url}/graphql", json={"query": EVENTS}, headers={"authorization": f"Bearer {token}"}
+        )
+    assert "text/event-stream" in told.json()["errors"][0]["message"]
+    assert told.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
     answers = [answer async for answer in sse(served.url, token, "{ viewer { user { id } } }")]
     assert [answer["data"] for answer in answers] == [me]

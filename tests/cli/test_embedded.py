@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import asyncpg
 import redis.asyncio
 
 from cli.embedded.postgres import EmbeddedPostgres
-from cli.embedded.processes import alive
+from cli.embedded.processes import ServiceError, alive
 from cli.embedded.redis import EmbeddedRedis
 
 
@@ -66,3 +67,36 @@ async def test_redis_wants_its_password_and_ends(tmp_path: Path) -> None:
     assert await client.get("kept") == "1"
     await client.aclose()
     again.stop()
+
+
+async def test_a_killed_server_comes_back_at_its_address(tmp_path: Path) -> None:
+    """Others know it by its address: connections that the system still remembers must not cost it the port."""
+    server = EmbeddedPostgres(tmp_path / "postgres", durable=False)
+    url = server.start()
+    store = EmbeddedRedis(tmp_path / "redis", durable=False)
+    redis_url = store.start()
+    connections = [await asyncpg.connect(url) for _ in range(3)]
+    client = redis.asyncio.Redis.from_url(redis_url)
+    await client.ping()
+    for one in (server, store):
+        assert one.process is not None
+        one.process.kill()
+        one.process.wait()
+    for attempt in range(20):
+        try:
+            assert server.start() == url
+        except ServiceError:
+            # Backends of the one that was killed may still be on their way out.
+            assert attempt < 19
+            await asyncio.sleep(0.25)
+        else:
+            break
+    assert store.start() == redis_url
+    for connection in connections:
+        connection.terminate()
+    fresh = await asyncpg.connect(url)
+    assert await fresh.fetchval("SELECT 1") == 1
+    await fresh.close()
+    await client.aclose()
+    store.stop()
+    server.stop()
