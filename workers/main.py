@@ -27,7 +27,7 @@ from workers.jobs import HANDLERS, Handler, run_claimed
 from workers.loops import Loop, listen
 from workers.relay import Relay
 from workers.sending import Sender
-from workers.webhooks import Deliverer, Tester
+from workers.webhooks import Deliverer, EndpointTester
 
 log = structlog.get_logger(__name__)
 
@@ -193,7 +193,7 @@ async def work(settings: Settings, started: Callable[[JobWorker], None] = lambda
     """
     await database.connect(settings.require_database_url(), pool_size=settings.database_pool_size)
     try:
-        tester = Tester(private_allowed=settings.webhooks_to_private_addresses, box=settings.secret_box())
+        tester = EndpointTester(private_allowed=settings.webhooks_to_private_addresses, box=settings.secret_box())
         worker = JobWorker(settings.require_redis_url(), handlers={**HANDLERS, webhooks.TEST_KIND: tester.run})
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

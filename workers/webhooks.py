@@ -131,7 +131,7 @@ async def send(
     return await sender.send(endpoint.url, headers, body)
 
 
-class Tester:
+class EndpointTester:
     """Carries out the test button: one signed message, whose fate is in the log.
 
     Args:

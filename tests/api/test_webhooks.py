@@ -21,7 +21,7 @@ from tests.api.conftest import Api
 from tests.factories import make_role, make_team, make_user
 from workers.jobs import HANDLERS
 from workers.main import JobWorker
-from workers.webhooks import Tester
+from workers.webhooks import EndpointTester
 
 FIELDS = (
     "endpoint { id url description types state cursor failures filter { userIds metrics } } secret errors { code path }"
@@ -130,7 +130,7 @@ async def test_the_test_button(api: Api, redis_url: str) -> None:
     port = server.sockets[0].getsockname()[1]
     _user, token = await admin_of(api)
     made = await change(api, token, "createWebhookEndpoint", url=f"http://127.0.0.1:{port}/x")
-    tester = Tester(private_allowed=True, box=api.app.state.secret_box)
+    tester = EndpointTester(private_allowed=True, box=api.app.state.secret_box)
     worker = JobWorker(redis_url, handlers={**HANDLERS, "webhook_test": tester.run})
     running = asyncio.ensure_future(worker.run())
     document = "mutation($id: ID!) { testWebhookEndpoint(input: {endpointId: $id}) { job { id } errors { code } } }"
