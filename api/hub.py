@@ -158,10 +158,10 @@ class TeamLog:
                 if not found:
                     return
 
-    def changed(self, generation: int | None = None) -> None:
-        """The team's numbers may have changed."""
-        if generation is None or generation > self.generation:
-            self.generation = self.generation + 1 if generation is None else generation
+    def changed(self, generation: int) -> None:
+        """The team's numbers have been evaluated so often."""
+        if generation > self.generation:
+            self.generation = generation
             _wake(self._waiting_for_numbers)
 
     @property

@@ -138,15 +138,6 @@ FEED_OF_KIND: dict[ActivityKind, Feed] = {
     _O: Feed.CRM,
 }
 
-NEXT_STEP_OF_FEED: dict[Feed, str] = {
-    Feed.EMAIL: "No email has been taken in yet. Next step: import emails, or connect the engagement platform.",
-    Feed.CALLS: "No call has been taken in yet. Next step: import calls, or connect the dialer.",
-    Feed.CALENDAR: "No calendar is connected yet. Next step: each user connects a calendar, or import meetings.",
-    Feed.CONVERSATIONS: "No recorded conversation has been taken in yet. Next step: import conversations.",
-    Feed.CADENCE: "No cadence step or task has been taken in yet. Next step: import cadence steps and tasks.",
-    Feed.CRM: "No CRM is connected yet. Next step: an admin connects the CRM, or import opportunities.",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class MetricDefinition:
