@@ -38,6 +38,8 @@ CONNECTION_ERRORS = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+    # What asyncpg says when it rolls back on a connection that was lost in the middle of a statement.
+    asyncpg.InternalClientError,
 )
 """What a statement raises while PostgreSQL is away."""
 RETRY_LIMIT = 8
