@@ -62,6 +62,19 @@ class TooManyStreams(DomainError):
     code = "TOO_MANY_STREAMS"
 
 
+async def _made_once(kept: dict[Any, asyncio.Future[Any]], key: Any, make: Callable[[], Awaitable[Any]]) -> Any:
+    """What `make` brings, made once for a key; anew where it could not be made before."""
+    found = kept.get(key)
+    if found is not None and found.done():
+        if not found.cancelled() and found.exception() is None:
+            return found.result()
+        found = None
+    if found is None:
+        found = kept[key] = asyncio.ensure_future(make())
+    # Whoever leaves must not take along what others wait for.
+    return await asyncio.shield(found)
+
+
 @dataclass(eq=False)
 class Entry:
     """An event with the answers that were made of it, by what distinguishes them."""
@@ -76,16 +89,8 @@ class Entry:
 
     async def answer(self, key: Any, make: Callable[[], Awaitable[str]]) -> str:
         """The answer of a key, made once."""
-        found = self.answers.get(key)
-        if found is not None and found.done():
-            if not found.cancelled() and found.exception() is None:
-                return found.result()
-            # It could not be made then; perhaps it can now.
-            found = None
-        if found is None:
-            found = self.answers[key] = asyncio.ensure_future(make())
-        # Whoever leaves must not take the answer of the others along.
-        return await asyncio.shield(found)
+        answer: str = await _made_once(self.answers, key, make)
+        return answer
 
 
 class TeamLog:
@@ -176,10 +181,7 @@ class TeamLog:
         if self._moments_head != self.head or now - self._moments_at > MOMENT_SECONDS:
             self._moments_head, self._moments_at = self.head, now
             self._moments = {}
-        found = self._moments.get(key)
-        if found is None or (found.done() and (found.cancelled() or found.exception() is not None)):
-            found = self._moments[key] = asyncio.ensure_future(make())
-        return found.result() if found.done() else await asyncio.shield(found)
+        return await _made_once(self._moments, key, make)
 
     async def wait(self) -> None:
         """Wait for the next event."""

@@ -20,7 +20,7 @@ from uuid import UUID
 from domain.metrics import METRICS, Number
 from domain.models.goals import GoalPeriod
 from domain.pacing import Part, Progress, Proration, Thresholds, choose_period, merged
-from domain.periods import Calendar, Days
+from domain.periods import Calendar, Days, overlap
 from domain.workdays import read_days_off, read_work_calendar
 
 if TYPE_CHECKING:
@@ -83,7 +83,11 @@ class GoalBoard:
         kinds = self.own.get((subject_id, metric))
         if not kinds:
             return ()
-        held = [kind for kind, parts in kinds.items() if any(_touches(part, days) for part in parts)]
+        held = [
+            kind
+            for kind, parts in kinds.items()
+            if any(overlap(days, part.first, part.last) is not None for part in parts)
+        ]
         return kinds[choose_period(held, days)] if held else ()
 
     def of_user(self, user_id: UUID, metrics: Iterable[str], days: Days) -> SubjectGoals:
@@ -130,10 +134,6 @@ class GoalBoard:
 
     def _goals(self, parts: dict[str, tuple[Part, ...]], days: Days) -> SubjectGoals:
         return SubjectGoals(self.proration, self.thresholds, days, parts)
-
-
-def _touches(part: Part, days: Days) -> bool:
-    return part.first <= days.last and (part.last is None or part.last >= days.first)
 
 
 def span_of(calendar: Calendar, days: Days) -> Days:

@@ -57,10 +57,12 @@ async def progress_in(
     """How goals stand in periods; None where no version holds. One statement for each run of days among them."""
     available = available_metrics(await connected_feeds(connection, team_id))
     parts = [parts_in(board, goal, days) for goal, days in asked]
+    people_of = [_people(board, goal) for goal, _days in asked]
+    window_of = [_window(held, days) if held else None for (_goal, days), held in zip(asked, parts, strict=True)]
     windows: dict[Days, set[UUID]] = {}
-    for (goal, days), held in zip(asked, parts, strict=True):
-        if held:
-            windows.setdefault(_window(held, days), set()).update(_people(board, goal))
+    for window, members in zip(window_of, people_of, strict=True):
+        if window is not None:
+            windows.setdefault(window, set()).update(members)
     numbers: dict[Days, Mapping[UUID, Sums]] = {}
     nobody = Sight(team_id, False, frozenset())
     for window, people in windows.items():
@@ -70,13 +72,13 @@ async def progress_in(
         found = await user_numbers(connection, Audience(sight, nobody), window, None)
         numbers[window] = {user_id: pair.current for user_id, pair in found.items()}
     answer: list[Progress | None] = []
-    for (goal, days), held in zip(asked, parts, strict=True):
-        if not held:
+    for (goal, days), held, when, members in zip(asked, parts, window_of, people_of, strict=True):
+        if when is None:
             answer.append(None)
             continue
         actual = None
         if goal.metric in available:
-            actual = _actual(goal.metric, numbers[_window(held, days)], _people(board, goal))
+            actual = _actual(goal.metric, numbers[when], members)
         quotient = METRICS[goal.metric].is_quotient
         answer.append(board.proration.progress(held, days, actual, board.thresholds, quotient=quotient))
     return answer
