@@ -39,7 +39,7 @@ async def readyz(request: Request) -> Response:
     """Ready: PostgreSQL and Redis answer."""
     missing = []
     try:
-        async with database.acquire() as connection:
+        async with database.acquire(database.ALL_TEAMS) as connection:
             await connection.fetchval("SELECT 1 FROM teams LIMIT 1")
     except Exception as error:
         # Whatever keeps PostgreSQL from answering, the one answer is: not ready.

@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 from strawberry.dataloader import DataLoader
 
 from api.oidc import OidcIssuer
-from domain.database import acquire
+from domain.database import ALL_TEAMS, acquire
 from domain.errors import Forbidden, Unauthenticated
 from domain.identity import Identity, identify_by_digests, identify_by_email
 from domain.models.tokens import TokenKind
@@ -76,7 +76,7 @@ async def authenticate_header(connection: HTTPConnection, header: str) -> Identi
         email, expires_at = await issuer.verify(credential)
     except Unauthenticated as error:
         raise unauthenticated() from error
-    async with acquire() as database:
+    async with acquire(ALL_TEAMS) as database:
         identity = await identify_by_email(database, email, team_id=issuer.team_id, expires_at=expires_at)
     if identity is None:
         raise unauthenticated()
@@ -84,7 +84,7 @@ async def authenticate_header(connection: HTTPConnection, header: str) -> Identi
 
 
 async def _look_up(digests: list[str]) -> list[Identity | None]:
-    async with acquire() as database:
+    async with acquire(ALL_TEAMS) as database:
         found = await identify_by_digests(database, list(dict.fromkeys(digests)))
     return [found.get(digest) for digest in digests]
 

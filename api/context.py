@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,7 +15,7 @@ from strawberry.dataloader import DataLoader
 
 from domain import access, activities, goals, people
 from domain.access import GoalSight, Sight, Viewer
-from domain.database import acquire
+from domain.database import acquire, in_transaction
 from domain.errors import NotFound
 from domain.goal_events import GoalView, Version
 from domain.goal_progress import progress_now
@@ -26,6 +27,8 @@ from domain.periods import Calendar
 if TYPE_CHECKING:
     from arq.connections import ArqRedis
     from starlette.requests import HTTPConnection
+
+    from domain.database import Connection
 
 Result = TypeVar("Result")
 
@@ -123,6 +126,14 @@ class Context:
         self.__dict__.update(renewed.__dict__)
         self.request_id = request_id
 
+    def acquire(self) -> AbstractAsyncContextManager[Connection]:
+        """A connection that sees the viewer's team alone."""
+        return acquire(self.viewer.team_id)
+
+    async def in_transaction(self, work: Callable[[Connection], Awaitable[Result]]) -> Result:
+        """Run `work` in a transaction that sees the viewer's team alone; again when PostgreSQL broke a deadlock."""
+        return await in_transaction(self.viewer.team_id, work)
+
     @property
     def calendar(self) -> Calendar:
         """How the viewer's team counts days."""
@@ -139,7 +150,7 @@ class Context:
         """The users whose data the viewer may see."""
 
         async def look() -> Sight:
-            async with acquire() as connection:
+            async with self.acquire() as connection:
                 return await access.see_users(connection, self.viewer)
 
         return await self.once("users", look)
@@ -148,7 +159,7 @@ class Context:
         """The groups whose data the viewer may see."""
 
         async def look() -> Sight:
-            async with acquire() as connection:
+            async with self.acquire() as connection:
                 return await access.see_groups(connection, self.viewer)
 
         return await self.once("groups", look)
@@ -157,7 +168,7 @@ class Context:
         """The subjects whose goals the viewer may see."""
 
         async def look() -> GoalSight:
-            async with acquire() as connection:
+            async with self.acquire() as connection:
                 return await access.see_goals(connection, self.viewer)
 
         return await self.once("goals", look)
@@ -166,53 +177,53 @@ class Context:
         """The feeds that bring the team activities."""
 
         async def look() -> frozenset[str]:
-            async with acquire() as connection:
+            async with self.acquire() as connection:
                 return await people.connected_feeds(connection, self.viewer.team_id)
 
         return await self.once("feeds", look)
 
     async def _load_users(self, ids: list[UUID]) -> list[User | None]:
         sight = await self.users_in_sight()
-        async with acquire() as connection:
+        async with self.acquire() as connection:
             return await people.users_by_id(connection, sight, ids)
 
     async def _load_groups(self, ids: list[UUID]) -> list[Group | None]:
-        async with acquire() as connection:
+        async with self.acquire() as connection:
             return await people.groups_by_id(connection, self.viewer.team_id, ids)
 
     async def _load_roles(self, ids: list[UUID]) -> list[Role | None]:
-        async with acquire() as connection:
+        async with self.acquire() as connection:
             return await people.roles_by_id(connection, self.viewer.team_id, ids)
 
     async def _load_activities(self, ids: list[UUID]) -> list[Activity | None]:
         sight = await self.users_in_sight()
-        async with acquire() as connection:
+        async with self.acquire() as connection:
             return await activities.activities_by_id(connection, sight, ids)
 
     async def _load_goal_subjects(self, ids: list[UUID]) -> list[User | NotFound]:
         """Whose goals may be seen is known by name, even without TEAM_VIEW."""
         sight = await self.goal_sight()
-        async with acquire() as connection:
+        async with self.acquire() as connection:
             found = await people.users_by_id(connection, sight.users, ids)
         return [NotFound("No such user.") if user is None else user for user in found]
 
     async def _load_goals(self, ids: list[UUID]) -> list[GoalView | None]:
         sight = await self.goal_sight()
-        async with acquire() as connection:
+        async with self.acquire() as connection:
             found = await goals.goals_by_id(connection, sight, ids)
         return [found.get(goal_id) for goal_id in ids]
 
     async def _load_histories(self, ids: list[UUID]) -> list[list[Version]]:
-        async with acquire() as connection:
+        async with self.acquire() as connection:
             found = await goals.histories(connection, self.viewer.team_id, ids)
         return [found[goal_id] for goal_id in ids]
 
     async def _load_progress(self, wanted: list[GoalView]) -> list[Progress]:
-        async with acquire() as connection:
+        async with self.acquire() as connection:
             return await progress_now(connection, self.viewer.team_id, self.calendar, wanted, self.now)
 
     async def _load_email_bodies(self, ids: list[UUID]) -> list[str | None]:
-        async with acquire() as connection:
+        async with self.acquire() as connection:
             return await activities.email_bodies(connection, self.viewer.team_id, ids)
 
 

@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 
 from api.errors import UNREACHABLE
 from domain import events
-from domain.database import acquire
+from domain.database import ALL_TEAMS, acquire
 from domain.errors import DomainError
 from domain.events import StoredEvent
 from domain.goal_evaluation import generations
@@ -130,7 +130,7 @@ class TeamLog:
         """Find where the team's events end now, once."""
         async with self._filling:
             if self.head is None:
-                async with acquire() as connection:
+                async with acquire(ALL_TEAMS) as connection:
                     self.head = (await events.read_head(connection, self.team_id)).position
                     self.generation = (await generations(connection, [self.team_id])).get(self.team_id, 0)
 
@@ -151,7 +151,7 @@ class TeamLog:
         """Read from PostgreSQL what is missing up to a position."""
         async with self._filling:
             while self.head is not None and self.head < position:
-                async with acquire() as connection:
+                async with acquire(ALL_TEAMS) as connection:
                     found = await events.read_events(connection, self.team_id, self.head, PAGE_EVENTS)
                 # The stream may have brought some of them meanwhile.
                 if found and found[0].position > self.head + 1:
@@ -282,7 +282,7 @@ class Hub:
                 if entries is None:
                     if live:
                         raise SlowReader(events.cursor_of(team_id, position))
-                    async with acquire() as connection:
+                    async with acquire(ALL_TEAMS) as connection:
                         stored = await events.read_events(connection, team_id, position, PAGE_EVENTS)
                     if stored and stored[0].position != position + 1:
                         raise events.CursorExpired("Events after this cursor are not kept any more.", path=("after",))
@@ -340,7 +340,7 @@ class Hub:
 
     async def _look(self, team_ids: list[UUID]) -> None:
         """Ask PostgreSQL how far the events and the numbers of some teams have come."""
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             positions = await events.read_positions(connection, team_ids)
             counts = await generations(connection, team_ids)
         for team_id in team_ids:

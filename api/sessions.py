@@ -13,7 +13,7 @@ from starlette.routing import Route
 from api.authentication import SESSION_COOKIE, authenticate, authenticate_header, csrf_token, unauthenticated
 from api.errors import error_response
 from domain import people
-from domain.database import acquire, transaction
+from domain.database import ALL_TEAMS, acquire, transaction
 from domain.errors import DomainError, Invalid, Unauthenticated
 from domain.identity import Identity
 from domain.models.tokens import TokenKind
@@ -39,7 +39,7 @@ def _settings(request: Request) -> Settings:
 async def _state(request: Request, identity: Identity | None, session: str | None) -> dict[str, Any]:
     demo: list[dict[str, str]] = []
     if _settings(request).demo:
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             found = await people.demo_people(connection)
         demo = [{"email": one.email, "name": one.name, "role": one.role, "team": one.team} for one in found]
     user = None
@@ -94,7 +94,7 @@ async def _wanted_identity(request: Request, wanted: SignIn) -> Identity:
     if wanted.token is not None:
         return await authenticate_header(request, f"Bearer {wanted.token}")
     if _settings(request).demo:
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             identity = await people.demo_identity(connection, wanted.person or "")
         if identity is not None:
             return identity
@@ -111,7 +111,7 @@ async def sign_in(request: Request) -> Response:
     ends = datetime.now(UTC) + timedelta(hours=SESSION_HOURS)
     if identity.expires_at is not None:
         ends = min(ends, identity.expires_at)
-    async with transaction() as connection:
+    async with transaction(ALL_TEAMS) as connection:
         created = await create_token(
             connection,
             identity.team_id,
@@ -142,7 +142,7 @@ async def sign_out(request: Request) -> Response:
         except Unauthenticated:
             identity = None  # It had ended already.
         if identity is not None and identity.token_id is not None:
-            async with transaction() as connection:
+            async with transaction(ALL_TEAMS) as connection:
                 await revoke_token(connection, identity.team_id, identity.token_id)
     response = Response(status_code=204)
     response.delete_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="strict")

@@ -12,7 +12,6 @@ from api.context import Context
 from api.hub import Entry, Hub
 from domain import access, events
 from domain.access import GoalSight
-from domain.database import acquire
 from domain.goal_events import GoalFilter
 from domain.models.tokens import TokenScope
 
@@ -54,7 +53,7 @@ async def watch_goal_events(
         SlowReader: the subscriber cannot follow.
     """
     team_id = context.viewer.team_id
-    async with acquire() as connection:
+    async with context.acquire() as connection:
         position = await events.position_of(connection, team_id, after)
     async with aclosing(hub_of(context).events(team_id, position)) as source:
         async for log, entries in source:

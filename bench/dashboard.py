@@ -13,7 +13,7 @@ import orjson
 from api.app import create_app
 from bench.measure import Comparison, compare
 from domain import database, teams
-from domain.database import acquire
+from domain.database import ALL_TEAMS, acquire
 from domain.metrics import BASE_SUM_NAMES, BASE_SUMS, METRICS, RATIO_STEP, sql_expression
 from domain.settings import Settings
 from domain.tokens import create_token
@@ -42,7 +42,7 @@ query Bench($range: RangeInput!) {
 
 
 async def _team() -> tuple[UUID, str]:
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         team_id = await teams.create_team(connection, name="Dashboard")
         admin = await teams.role_named(connection, team_id, teams.ADMIN)
         user = await teams.role_named(connection, team_id, teams.USER)

@@ -163,7 +163,7 @@ async def _make_teams() -> list[str]:
     """Makes the teams. Returns a token of each one's admin."""
     found = []
     for number in range(TEAMS):
-        async with database.acquire() as connection:
+        async with database.acquire(database.ALL_TEAMS) as connection:
             team_id = await create_team(connection, name=f"{TEAM_NAME} {number}")
             admin = await role_named(connection, team_id, ADMIN)
             users = [

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from bench.measure import Comparison, compare
 from domain import database, imports, teams
-from domain.database import acquire
+from domain.database import ALL_TEAMS, acquire
 from domain.imports import ImportOptions
 from domain.records import CONTENT_COLUMNS, Importing, stage
 from domain.uploads import PIECE_BYTES, read_entries
@@ -45,7 +45,7 @@ def _record(random: Random, number: int, users: list[str]) -> dict[str, Any]:
 
 
 async def _team() -> tuple[UUID, dict[str, UUID]]:
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         team_id = await teams.create_team(connection, name="Import", timezone="America/New_York")
         role_id = await teams.role_named(connection, team_id, teams.USER)
         users = {}
@@ -96,7 +96,7 @@ async def measure(database_url: str) -> Comparison:
             prepared: list[Any] = []
 
             async def floor() -> None:
-                async with acquire() as connection, connection.transaction():
+                async with acquire(ALL_TEAMS) as connection, connection.transaction():
                     await connection.copy_records_to_table("activities", records=prepared.pop(), columns=columns)
 
             # The floor's rows are made before its clock runs.

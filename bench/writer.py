@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from bench.fanout import BARE_STREAM, EVENTS_A_SECOND, LOT, LOTS, TEAM_NAME, TEAMS
 from domain import database, goals
-from domain.database import acquire, in_transaction
+from domain.database import ALL_TEAMS, acquire, in_transaction
 from domain.goals import SetGoals, Subject
 from domain.identity import identify_user
 from domain.models.goals import GoalPeriod
@@ -27,7 +27,7 @@ async def ours() -> Callable[[int], Awaitable[None]]:
     """Sets goals for ten people of one team after the other."""
     await database.connect(os.environ["SIDELINE_DATABASE_URL"], pool_size=4)
     teams: list[tuple[Any, tuple[Subject, ...]]] = []
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         for number in range(TEAMS):
             rows = await connection.fetch(
                 "SELECT u.team_id, u.id FROM users u JOIN teams t ON t.id = u.team_id WHERE t.name = $1 ORDER BY u.id",
@@ -42,7 +42,7 @@ async def ours() -> Callable[[int], Awaitable[None]]:
     async def write(number: int) -> None:
         viewer, subjects = teams[number % TEAMS]
         request = SetGoals("CALLS_LOGGED", GoalPeriod.MONTH, Decimal(number + 1), subjects)
-        await in_transaction(partial(set_goals, viewer=viewer, request=request))
+        await in_transaction(ALL_TEAMS, partial(set_goals, viewer=viewer, request=request))
 
     return write
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from cli.files import read_file
 from domain import mapping, teams
-from domain.database import Connection, acquire, in_transaction
+from domain.database import ALL_TEAMS, Connection, acquire, in_transaction
 from domain.errors import Invalid
 from domain.imports import ImportOptions, take_file_in
 from domain.mapping import ActivityMapping, PeopleRule
@@ -65,7 +65,7 @@ async def run(csv_dir: Path) -> str:
         assert loaded.rules.people is not None
         return await _people(connection, loaded.rules.people, people_file)
 
-    team_id, admin_id = await in_transaction(people)
+    team_id, admin_id = await in_transaction(ALL_TEAMS, people)
     done = await take_file_in(
         team_id,
         ImportOptions(SOURCE, "ndjson"),
@@ -73,5 +73,5 @@ async def run(csv_dir: Path) -> str:
         holder=f"example-crm:{socket.gethostname()}:{os.getpid()}",
     )
     print(f"accepted {done.accepted}, unchanged {done.unchanged}, rejected {done.rejected}", file=sys.stderr)
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         return (await create_token(connection, team_id, admin_id, name="CRM example")).text

@@ -65,7 +65,7 @@ def _with_database(work: Callable[[], Awaitable[Result]]) -> Result:
 
 
 async def _user(email: str, team: str | None) -> User:
-    async with database.acquire() as connection:
+    async with database.acquire(database.ALL_TEAMS) as connection:
         found = await people.find_users(connection, email)
         if team is not None:
             team_id = await teams.find_team(connection, team)
@@ -78,7 +78,7 @@ async def _user(email: str, team: str | None) -> User:
 
 
 async def _team(team: str | None) -> UUID:
-    async with database.acquire() as connection:
+    async with database.acquire(database.ALL_TEAMS) as connection:
         return await teams.find_team(connection, team)
 
 
@@ -186,7 +186,7 @@ def export(
 
     async def work() -> None:
         found = await _user(user, team)
-        async with database.acquire() as connection:
+        async with database.acquire(database.ALL_TEAMS) as connection:
             viewer = await identify_user(connection, found.team_id, found.id)
         if viewer is None:
             raise Invalid(f"{user} is not active.")
@@ -234,7 +234,7 @@ def token_create(
     async def work() -> str:
         user = await _user(email, team)
         expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
-        async with database.transaction() as connection:
+        async with database.transaction(database.ALL_TEAMS) as connection:
             created = await tokens.create_token(
                 connection, user.team_id, user.id, name=name, scopes=scope or ALL_SCOPES, expires_at=expires_at
             )
@@ -249,7 +249,7 @@ def token_list(email: Annotated[str, typer.Argument(help="Whose tokens.")], team
 
     async def work() -> Any:
         user = await _user(email, team)
-        async with database.acquire() as connection:
+        async with database.acquire(database.ALL_TEAMS) as connection:
             return await tokens.list_tokens(connection, user.team_id, user.id)
 
     table = Table(box=None)
@@ -277,7 +277,7 @@ def token_revoke(
 
     async def work() -> bool:
         user = await _user(email, team)
-        async with database.transaction() as connection:
+        async with database.transaction(database.ALL_TEAMS) as connection:
             return await tokens.revoke_token(connection, user.team_id, token_id)
 
     print("revoked" if _with_database(work) else "it was revoked already")

@@ -196,7 +196,7 @@ class Supervisor:
         await database.connect(database_url, pool_size=4)
         try:
             await seed_demo(on_progress=seeded)  # type: ignore[arg-type]
-            async with database.acquire() as connection:
+            async with database.acquire(database.ALL_TEAMS) as connection:
                 found = await people.demo_people(connection)
                 return [(person, await self._demo_token(connection, person.email)) for person in found]
         finally:

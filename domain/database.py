@@ -1,12 +1,21 @@
-"""The way to PostgreSQL: one pool a process, shared by Tortoise and by plain SQL."""
+"""The way to PostgreSQL: two pools a process.
+
+Who asks for a connection says for whom. A connection for a team is the application role's, and PostgreSQL itself shows
+it nothing but that team's rows (row-level security, migrations/0006): a query that forgot its filter finds nothing of
+others. A connection for `ALL_TEAMS` is the owner's, for what has no team yet (whose is this token?) or serves all (the
+sweeper, the relay, the operator).
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
+from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import asyncpg
 from tortoise import Tortoise, connections
@@ -22,6 +31,23 @@ else:
     Connection = asyncpg.Connection
 
 Result = TypeVar("Result")
+
+
+class _Reach(Enum):
+    ALL_TEAMS = "all teams"
+
+
+ALL_TEAMS: Final = _Reach.ALL_TEAMS
+"""Not one team: the owner's connection, which row-level security does not bind."""
+Reach: TypeAlias = UUID | Literal[_Reach.ALL_TEAMS]
+
+APPLICATION_ROLE = "sideline_app"
+"""Made by migrations/0006. A connection for a team speaks as it."""
+TEAM_SETTING = "sideline.team"
+"""The session's setting that the policies of row-level security read."""
+OWNER_POOL_SHARE = 2
+"""The owner's pool has this part of the application's size, and at least `SMALLEST_OWNER_POOL`."""
+SMALLEST_OWNER_POOL = 4
 
 LARGEST_CACHED_STATEMENT_BYTES = 131_072
 """A dashboard's statement names every base sum several times: beyond asyncpg's own limit it would be prepared anew
@@ -52,7 +78,7 @@ async def _keep_session(_connection: Connection) -> None:
 
 
 def tortoise_config(url: str, *, pool_size: int = 10) -> dict[str, Any]:
-    """Tortoise's configuration for a `postgresql://` address.
+    """Tortoise's configuration for a `postgresql://` address, as the owner of the tables.
 
     Raises:
         Invalid: the address is not a PostgreSQL one.
@@ -94,48 +120,84 @@ def tortoise_config(url: str, *, pool_size: int = 10) -> dict[str, Any]:
     }
 
 
-async def connect(url: str, *, pool_size: int = 10) -> None:
-    """Open this process's pool and register the models."""
-    await Tortoise.init(config=tortoise_config(url, pool_size=pool_size), _enable_global_fallback=True)
-    await connections.get("default").execute_query("SELECT 1")
+async def connect(url: str, *, pool_size: int = 10, statement_seconds: float | None = None) -> None:
+    """Open this process's pools and register the models. Tortoise's own connection is the application role's.
+
+    Args:
+        url: The database's address.
+        pool_size: Connections for teams; the owner has some more.
+        statement_seconds: The longest that PostgreSQL works at one statement for a team; no bound if None.
+
+    Raises:
+        Invalid: the address is not a PostgreSQL one, or the database has not been migrated.
+    """
+    config = tortoise_config(url, pool_size=pool_size)
+    default = config["connections"]["default"]
+    owner = max(pool_size // OWNER_POOL_SHARE, SMALLEST_OWNER_POOL)
+    config["connections"]["owner"] = {**default, "credentials": {**default["credentials"], "maxsize": owner}}
+    bounds = {} if statement_seconds is None else {"statement_timeout": str(int(statement_seconds * 1000))}
+    settings = {**default["credentials"]["server_settings"], "role": APPLICATION_ROLE, **bounds}
+    default["credentials"]["server_settings"] = settings
+    await Tortoise.init(config=config, _enable_global_fallback=True)
+    try:
+        await connections.get("owner").execute_query("SELECT 1")
+        await connections.get("default").execute_query("SELECT 1")
+    except asyncpg.InvalidParameterValueError as error:
+        await disconnect()
+        raise Invalid(
+            f"The database has no role {APPLICATION_ROLE}: bring it up to date with `sideline migrate`."
+        ) from error
 
 
 async def disconnect() -> None:
-    """Close the pool."""
+    """Close the pools."""
     await Tortoise.close_connections()
 
 
-def pool() -> asyncpg.Pool[asyncpg.Record]:
-    """The asyncpg pool below Tortoise's default connection."""
-    client: Any = connections.get("default")
+def _pool(reach: Reach) -> asyncpg.Pool[asyncpg.Record]:
+    client: Any = connections.get("owner" if reach is ALL_TEAMS else "default")
     opened: asyncpg.Pool[asyncpg.Record] | None = client._pool
     if opened is None:
         raise RuntimeError("domain.database.connect() has not run in this process")
     return opened
 
 
+_team_of_session: WeakKeyDictionary[Any, UUID] = WeakKeyDictionary()
+"""The team that a connection of the application role was last set to: most turns need no round trip."""
+
+
 @asynccontextmanager
-async def acquire() -> AsyncIterator[Connection]:
-    """A connection without a transaction: every statement sees what is committed when it starts."""
-    async with pool().acquire() as connection:
+async def acquire(reach: Reach) -> AsyncIterator[Connection]:
+    """A connection without a transaction: every statement sees what is committed when it starts.
+
+    Args:
+        reach: The team whose rows it may see and write, or `ALL_TEAMS`.
+    """
+    async with _pool(reach).acquire() as connection:
+        if reach is not ALL_TEAMS:
+            session = connection._con  # type: ignore[attr-defined]
+            if _team_of_session.get(session) != reach:
+                _team_of_session.pop(session, None)
+                await connection.execute("SELECT set_config($1, $2, false)", TEAM_SETTING, str(reach))
+                _team_of_session[session] = reach
         yield connection
 
 
 @asynccontextmanager
-async def transaction() -> AsyncIterator[Connection]:
+async def transaction(reach: Reach) -> AsyncIterator[Connection]:
     """A connection inside one READ COMMITTED transaction."""
-    async with pool().acquire() as connection, connection.transaction():
+    async with acquire(reach) as connection, connection.transaction():
         yield connection
 
 
-async def in_transaction(work: Callable[[Connection], Awaitable[Result]]) -> Result:
+async def in_transaction(reach: Reach, work: Callable[[Connection], Awaitable[Result]]) -> Result:
     """Run `work` in a transaction; again, from the start, when PostgreSQL broke a deadlock.
 
     `work` must have no effect outside its connection.
     """
     for attempt in range(RETRY_LIMIT):
         try:
-            async with transaction() as connection:
+            async with transaction(reach) as connection:
                 return await work(connection)
         except RETRIED_ERRORS:
             if attempt == RETRY_LIMIT - 1:

@@ -102,7 +102,7 @@ async def export_activities(viewer: Viewer, format_name: str, write: Callable[[s
     if format_name == "csv":
         table.writeheader()
     count = 0
-    async with transaction() as connection:
+    async with transaction(viewer.team_id) as connection:
         sight = await access.see_users(connection, viewer)
         arguments: list[object] = []
         condition = sight.filter("a.user_id", arguments, team_column="a.team_id")

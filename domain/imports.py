@@ -108,7 +108,7 @@ async def receive_upload(
     Raises:
         Invalid: an option does not fit, or the upload is empty or too large.
     """
-    async with acquire() as connection:
+    async with acquire(team_id) as connection:
         import_id = await _create_import(connection, team_id, options)
     try:
         lines = await _store_chunks(team_id, import_id, pieces)
@@ -117,9 +117,9 @@ async def receive_upload(
             total = None if options.compressed else max(lines - (options.format == "csv"), 0)
             return await _create_job(connection, team_id, import_id, UPLOAD_KIND, user_id, total)
 
-        return await in_transaction(enqueue)
+        return await in_transaction(team_id, enqueue)
     except BaseException:
-        async with acquire() as connection:
+        async with acquire(team_id) as connection:
             await connection.execute(
                 "DELETE FROM imports WHERE team_id = $1 AND id = $2 AND job_id IS NULL", team_id, import_id
             )
@@ -133,7 +133,7 @@ async def _store_chunks(team_id: UUID, import_id: UUID, pieces: AsyncIterator[by
 
     async def store() -> None:
         nonlocal number
-        async with acquire() as connection:
+        async with acquire(team_id) as connection:
             await connection.execute(
                 "INSERT INTO import_chunks (id, team_id, upload_id, number, data) VALUES ($1, $2, $3, $4, $5)",
                 new_id(),
@@ -173,14 +173,14 @@ async def run_upload(job: ClaimedJob, on_progress: Callable[[int], Any] | None =
         LeaseLost: another worker has the job.
     """
     import_id = UUID(job.arguments["import_id"])
-    async with acquire() as connection:
+    async with acquire(job.team_id) as connection:
         row = await get_import(connection, job.team_id, import_id)
     if row is None:
         raise NotFound("The import is gone.")
     loop = asyncio.get_running_loop()
 
     async def chunk(number: int) -> bytes | None:
-        async with acquire() as connection:
+        async with acquire(job.team_id) as connection:
             data: bytes | None = await connection.fetchval(
                 "SELECT data FROM import_chunks WHERE team_id = $1 AND upload_id = $2 AND number = $3",
                 job.team_id,
@@ -205,7 +205,7 @@ async def run_upload(job: ClaimedJob, on_progress: Callable[[int], Any] | None =
             "DELETE FROM import_chunks WHERE team_id = $1 AND upload_id = $2", job.team_id, import_id
         )
 
-    await in_transaction(finish)
+    await in_transaction(job.team_id, finish)
 
 
 async def take_file_in(
@@ -236,15 +236,15 @@ async def take_file_in(
         assert claimed is not None, "nobody else can see the job yet"
         return import_id, claimed
 
-    import_id, job = await in_transaction(begin)
-    async with acquire() as connection:
+    import_id, job = await in_transaction(team_id, begin)
+    async with acquire(team_id) as connection:
         row = await get_import(connection, team_id, import_id)
     assert row is not None
     try:
         await take_entries_in(job, row, iter(entries), on_progress)
     except Exception as error:
         reason = str(error) or type(error).__name__
-        async with acquire() as connection:
+        async with acquire(team_id) as connection:
             await jobs.fail_job(connection, job, reason, retry_in=None)
         raise
 
@@ -254,7 +254,7 @@ async def take_file_in(
         assert done is not None
         return done
 
-    return await in_transaction(finish)
+    return await in_transaction(team_id, finish)
 
 
 async def take_entries_in(
@@ -275,7 +275,7 @@ async def take_entries_in(
         if not entries:
             return None
         items = [(entry.position, entry.record) for entry in entries if entry.record is not None]
-        async with acquire() as connection:
+        async with acquire(row.team_id) as connection:
             importing = await ingest.read_importing(connection, row.team_id, items)
         return _Batch(entries, await asyncio.to_thread(ingest.prepare, items, importing))
 
@@ -284,7 +284,7 @@ async def take_entries_in(
         while (batch := await following) is not None:
             following = asyncio.create_task(ready(BATCH_ROWS))
             processed += len(batch.entries)
-            await in_transaction(_batch_work(job, row, batch, processed))
+            await in_transaction(row.team_id, _batch_work(job, row, batch, processed))
             if on_progress is not None:
                 on_progress(processed)
     finally:
@@ -332,24 +332,34 @@ def _batch_work(job: ClaimedJob, row: Import, batch: _Batch, processed: int) -> 
 
 
 async def _quarantine(connection: Connection, row: Import, errors: list[tuple[RecordError, str]]) -> None:
-    if errors:
-        await connection.copy_records_to_table(
-            "quarantined_records",
-            columns=["id", "team_id", "upload_id", "position", "code", "field", "reason", "record"],
-            records=[
-                (
-                    new_id(),
-                    row.team_id,
-                    row.id,
-                    error.position,
-                    error.code,
-                    error.field[:100] if error.field else None,
-                    error.message.replace("\0", " "),
-                    text,
-                )
-                for error, text in errors
-            ],
-        )
+    if not errors:
+        return
+    # INSERT, not COPY: PostgreSQL takes no COPY into a table with row-level security.
+    columns = zip(
+        *(
+            (
+                new_id(),
+                error.position,
+                error.code,
+                error.field[:100] if error.field else None,
+                error.message.replace("\0", " "),
+                text,
+            )
+            for error, text in errors
+        ),
+        strict=True,
+    )
+    await connection.execute(
+        """
+        INSERT INTO quarantined_records (id, team_id, upload_id, position, code, field, reason, record)
+        SELECT r.id, $1, $2, r.position, r.code, r.field, r.reason, r.record
+        FROM unnest($3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[])
+            r (id, position, code, field, reason, record)
+        """,
+        row.team_id,
+        row.id,
+        *(list(column) for column in columns),
+    )
 
 
 async def get_import(connection: Connection, team_id: UUID, import_id: UUID) -> Import | None:
@@ -406,7 +416,7 @@ async def retry_quarantined(team_id: UUID, import_id: UUID) -> Outcome:
         async def work(connection: Connection, after: int = position) -> tuple[Outcome, int] | None:
             return await _retry_batch(connection, team_id, import_id, after)
 
-        found = await in_transaction(work)
+        found = await in_transaction(team_id, work)
         if found is None:
             return Outcome(accepted, unchanged, tuple(errors))
         outcome, position = found

@@ -181,7 +181,7 @@ async def take_in(
             await undo.commit()
         return outcome
 
-    return await in_transaction(work)
+    return await in_transaction(team_id, work)
 
 
 def check_source(source: str) -> None:

@@ -35,7 +35,7 @@ class Evaluator:
 
     async def step(self) -> bool:
         """Evaluate who is due. Returns False: the next step waits for its time."""
-        async with database.acquire() as connection:
+        async with database.acquire(database.ALL_TEAMS) as connection:
             due = await teams_due(connection)
         now = asyncio.get_running_loop().time()
         self._last = {team_id: at for team_id, at in self._last.items() if now - at < EVALUATION_SECONDS}
@@ -44,7 +44,7 @@ class Evaluator:
                 continue
             self._last[team_id] = now
             try:
-                done = await database.in_transaction(partial(_evaluate, team_id=team_id))
+                done = await database.in_transaction(team_id, partial(_evaluate, team_id=team_id))
             except UNREACHABLE:
                 raise
             except Exception:

@@ -32,7 +32,7 @@ async def _rebuild_rollups(job: ClaimedJob, _changed: Changed) -> None:
         await rollups.rebuild(connection, job.team_id, timezone=job.arguments.get("timezone"))  # type: ignore[arg-type]
         await jobs.finish_job(connection, job)  # type: ignore[arg-type]
 
-    await in_transaction(work)
+    await in_transaction(job.team_id, work)
 
 
 HANDLERS: Mapping[str, Handler] = {
@@ -90,13 +90,13 @@ async def _handle(job: ClaimedJob, changed: Changed, handlers: Mapping[str, Hand
 async def _renew(job: ClaimedJob) -> None:
     while True:
         await asyncio.sleep(jobs.RENEW_SECONDS)
-        async with acquire() as connection:
+        async with acquire(job.team_id) as connection:
             await jobs.renew_lease(connection, job)
 
 
 async def _give_back(job: ClaimedJob) -> None:
     try:
-        async with acquire() as connection:
+        async with acquire(job.team_id) as connection:
             await jobs.release_job(connection, job)
     except LeaseLost:
         log.info("job.gone_already", job=str(job.id))
@@ -106,7 +106,7 @@ async def _fail(job: ClaimedJob, reason: str, *, again: bool) -> None:
     last = job.attempt >= jobs.ATTEMPTS_LIMIT
     wait = jobs.retry_wait(job.attempt, random.random()) if again and not last else None
     try:
-        async with acquire() as connection:
+        async with acquire(job.team_id) as connection:
             await jobs.fail_job(connection, job, reason, retry_in=wait)
     except LeaseLost:
         log.info("job.gone_already", job=str(job.id))

@@ -77,7 +77,7 @@ class JobWorker:
     async def _claim_while_free(self, job_id: UUID | None = None) -> None:
         while len(self._running) < constants.JOBS_AT_ONCE and not self._stopping.is_set():
             try:
-                async with database.acquire() as connection:
+                async with database.acquire(database.ALL_TEAMS) as connection:
                     claimed = await jobs.claim_job(connection, self.holder, job_id=job_id)
             except (OSError, *database.CONNECTION_ERRORS) as error:
                 log.warning("worker.database_unreachable", error=repr(error))
@@ -178,7 +178,7 @@ async def loops(settings: Settings) -> AsyncIterator[None]:
 
 async def forget_the_old() -> bool:
     """Forget events and keys whose time has passed."""
-    async with database.acquire() as connection:
+    async with database.acquire(database.ALL_TEAMS) as connection:
         await events.prune(connection)
         await idempotency.prune(connection)
         await webhooks.prune(connection)

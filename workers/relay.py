@@ -24,7 +24,7 @@ class Relay:
 
     async def step(self) -> bool:
         """Hand on what there is. Returns whether there may be more."""
-        async with database.transaction() as connection:
+        async with database.transaction(database.ALL_TEAMS) as connection:
             taken = await events.take_for_relay(connection, RELAY_EVENTS)
             if not taken:
                 return False

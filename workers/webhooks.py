@@ -46,7 +46,7 @@ class Deliverer:
         """Begin with the endpoints that are due. Returns False: the next step waits for its time."""
         free = DELIVERIES_AT_ONCE - len(self._running)
         if free > 0:
-            async with database.acquire() as connection:
+            async with database.acquire(database.ALL_TEAMS) as connection:
                 claims = await webhooks.claim_due(connection, self._holder, free)
             for claim in claims:
                 task = asyncio.ensure_future(self._deliver(claim))
@@ -73,11 +73,11 @@ class Deliverer:
             while await self._deliver_page(claim):
                 pass
         except webhooks.OwnerGone:
-            async with database.acquire() as connection:
+            async with database.acquire(database.ALL_TEAMS) as connection:
                 await webhooks.park(connection, claim, "The endpoint's owner does not work with the team any more.")
             bound.warning("webhook.parked")
         except Unavailable as error:
-            async with database.acquire() as connection:
+            async with database.acquire(database.ALL_TEAMS) as connection:
                 await webhooks.park(connection, claim, error.message)
             bound.error("webhook.parked", reason=error.message)
         except UNREACHABLE as error:
@@ -90,7 +90,7 @@ class Deliverer:
 
     async def _release(self, claim: Claim) -> None:
         try:
-            async with database.acquire() as connection:
+            async with database.acquire(database.ALL_TEAMS) as connection:
                 await webhooks.release(connection, claim)
         except UNREACHABLE as error:
             log.warning("webhook.lease_left", endpoint=str(claim.endpoint.id), error=repr(error))
@@ -98,7 +98,7 @@ class Deliverer:
     async def _deliver_page(self, claim: Claim) -> bool:
         """Deliver the next events. Returns whether there may be more."""
         secret = self._box.open(claim.endpoint.secret).decode()
-        async with database.acquire() as connection:
+        async with database.acquire(database.ALL_TEAMS) as connection:
             page = await webhooks.next_events(connection, claim, PAGE_EVENTS)
         for outgoing in page:
             attempt = None
@@ -110,7 +110,7 @@ class Deliverer:
             async def work(connection: Any, outgoing: Outgoing = outgoing, attempt: Any = attempt) -> bool:
                 return await webhooks.finish(connection, claim, outgoing, attempt, datetime.now(UTC), random.random())
 
-            if not await database.in_transaction(work):
+            if not await database.in_transaction(database.ALL_TEAMS, work):
                 return False
             claim.endpoint.position = outgoing.position
         return bool(page)
@@ -151,7 +151,7 @@ class EndpointTester:
         """
         if self._box is None:
             raise Invalid("SIDELINE_SECRET_KEYS is not set: no webhook can be signed.")
-        async with database.acquire() as connection:
+        async with database.acquire(database.ALL_TEAMS) as connection:
             row = await connection.fetchrow(
                 "SELECT id, team_id, url, secret FROM webhook_endpoints WHERE team_id = $1 AND id = $2",
                 job.team_id,
@@ -167,7 +167,7 @@ class EndpointTester:
             attempt = await send(sender, endpoint, self._box.open(endpoint.secret).decode(), outgoing, outgoing.body)
         finally:
             await sender.close()
-        async with database.transaction() as connection:
+        async with database.transaction(database.ALL_TEAMS) as connection:
             await webhooks.log_attempt(connection, endpoint, outgoing, 1, attempt)
             if attempt.error is None:
                 await finish_job(connection, job)

@@ -12,7 +12,6 @@ from api.schema.activities import Activity, ActivityFilter, activity_of
 from api.schema.nodes import Connection, connection_of
 from domain import access, activities
 from domain.activities import ActivityFilter as DomainActivityFilter
-from domain.database import acquire
 from domain.models.people import Permission
 from domain.paging import PageRequest
 
@@ -41,10 +40,10 @@ async def activities_of(
         chosen = replace(chosen, user_id=user_id)
 
     async def count() -> int:
-        async with acquire() as connection:
+        async with context.acquire() as connection:
             return await activities.count_activities(connection, sight, chosen)
 
-    async with acquire() as connection:
+    async with context.acquire() as connection:
         page = await activities.list_activities(connection, sight, chosen, request)
     timezone = context.viewer.timezone
     return connection_of(page, lambda row: activity_of(row, timezone), count)

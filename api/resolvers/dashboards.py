@@ -18,7 +18,6 @@ from api.schema.metrics import MetricRow, TrendSource
 from domain import access, dashboards, people
 from domain.access import Sight
 from domain.dashboards import Audience, RankingRequest, Rankings, SumsPair, TeamNumbers, TrendStep
-from domain.database import acquire
 from domain.errors import Invalid
 from domain.goal_board import GoalBoard, SubjectGoals, load_board
 from domain.ids import decode_id
@@ -79,7 +78,7 @@ class _Trends:
         return steps
 
     async def _load(self, by: str, interval: TrendInterval) -> Mapping[UUID | None, tuple[TrendStep, ...]]:
-        async with acquire() as connection:
+        async with self._context.acquire() as connection:
             return await dashboards.trends(
                 connection, self._audience, self._days, interval, self._context.calendar, by=by
             )
@@ -123,7 +122,7 @@ class TeamQuestion:
 
         async def load() -> GoalBoard:
             users = (await self.context.goal_sight()).users
-            async with acquire() as connection:
+            async with self.context.acquire() as connection:
                 return await load_board(
                     connection,
                     self.context.viewer.team_id,
@@ -163,7 +162,7 @@ class TeamQuestion:
         """
         limit = page_request(first, None).limit
         board, sight = await self._board(), await self.context.goal_sight()
-        async with acquire() as connection:
+        async with self.context.acquire() as connection:
             numbers = await dashboards.user_numbers(connection, self.audience, self.days, self.previous)
             people = await dashboards.listed_people(connection, self.audience)
         nothing = SumsPair(NO_SUMS, None if self.previous is None else NO_SUMS)
@@ -209,7 +208,7 @@ class TeamQuestion:
 
     async def _numbers(self) -> TeamNumbers:
         async def load() -> TeamNumbers:
-            async with acquire() as connection:
+            async with self.context.acquire() as connection:
                 return await dashboards.team_numbers(connection, self.audience, self.days, self.previous, self.foreseen)
 
         return await self.context.once(f"{self.name}:numbers", load)
@@ -232,7 +231,7 @@ class TeamQuestion:
 
     async def list_reps(self, request: RankingRequest) -> Rankings:
         """A page of reps by a statement of its own."""
-        async with acquire() as connection:
+        async with self.context.acquire() as connection:
             return await dashboards.rankings(connection, self.audience, self.days, self.previous, request)
 
 
@@ -312,7 +311,7 @@ class IndividualQuestion:
         team = self.team
         peer_ids = self.peers.ids if self.peers is not None else frozenset()
         shown = Sight(team.audience.users.team_id, False, peer_ids | {self.user_id})
-        async with acquire() as connection:
+        async with team.context.acquire() as connection:
             found = await dashboards.user_numbers(
                 connection, Audience(shown, team.audience.groups), team.days, team.previous
             )
@@ -346,6 +345,6 @@ async def ask_individual(
     users = await context.users_in_sight()
     access.require_seen(users, chosen, "user", path=("userId",))
     team = await ask_team(info, given, comparison, None, metrics, user_id=chosen)
-    async with acquire() as connection:
+    async with context.acquire() as connection:
         peers = await people.peers_of(connection, viewer.team_id, chosen)
     return IndividualQuestion(team, chosen, access.see_peers(viewer, users, chosen, peers))

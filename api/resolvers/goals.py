@@ -10,7 +10,6 @@ from api.context import Context
 from api.schema.goals import Goal, GoalFilter, RemoveGoalsInput, SetGoalsInput
 from api.schema.nodes import Connection, connection_of
 from domain import goals
-from domain.database import acquire, in_transaction
 from domain.errors import Invalid, ItemError, NotFound, Refused
 from domain.goal_events import GoalFilter as DomainGoalFilter
 from domain.goal_events import GoalView
@@ -58,11 +57,11 @@ async def goals_connection(
     today = context.calendar.today(context.now)
 
     async def count() -> int:
-        async with acquire() as connection:
+        async with context.acquire() as connection:
             return await goals.count_goals(connection, sight, wanted, today)
 
     request = page_request(first, after)
-    async with acquire() as connection:
+    async with context.acquire() as connection:
         page = await goals.list_goals(connection, sight, wanted, today, request)
     return connection_of(page, Goal.of, count)
 
@@ -83,7 +82,7 @@ async def find_derived_goal(context: Context, global_id: str) -> Goal | None:
         group_ids=(subject_id,) if kind == "Group" else None, metrics=(metric,), periods=(GoalPeriod(period),)
     )
     sight = await context.goal_sight()
-    async with acquire() as connection:
+    async with context.acquire() as connection:
         page = await goals.list_goals(
             connection, sight, wanted, context.calendar.today(context.now), page_request(500, None)
         )
@@ -139,7 +138,7 @@ async def set_goals(context: Context, given: SetGoalsInput) -> list[Goal]:
     async def work(connection: Any) -> list[GoalView]:
         return await goals.set_goals(connection, context.viewer, request, context.now)
 
-    return [Goal.of(goal) for goal in await in_transaction(work)]
+    return [Goal.of(goal) for goal in await context.in_transaction(work)]
 
 
 async def remove_goals(context: Context, given: RemoveGoalsInput) -> list[Goal]:
@@ -158,4 +157,4 @@ async def remove_goals(context: Context, given: RemoveGoalsInput) -> list[Goal]:
     async def work(connection: Any) -> list[GoalView]:
         return await goals.remove_goals(connection, context.viewer, request, context.now)
 
-    return [Goal.of(goal) for goal in await in_transaction(work)]
+    return [Goal.of(goal) for goal in await context.in_transaction(work)]

@@ -9,7 +9,6 @@ from uuid import UUID
 from api.context import Context
 from api.schema.jobs import Job
 from domain import access, jobs
-from domain.database import acquire
 from domain.errors import NotFound
 from domain.ids import decode_any_id
 from domain.jobs import ENDED_STATES
@@ -21,7 +20,7 @@ LOOK_AGAIN_SECONDS = 1.0
 
 
 async def _visible(context: Context, job_id: UUID) -> JobRow | None:
-    async with acquire() as connection:
+    async with context.acquire() as connection:
         row = await jobs.get_job(connection, context.viewer.team_id, job_id)
     if row is None or not access.may_see_job(context.viewer, row.requested_by_id):
         return None

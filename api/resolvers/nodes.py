@@ -15,7 +15,6 @@ from api.schema.activities import ACTIVITY_TYPES, activity_of
 from api.schema.people import Group, Role, User
 from api.schema.viewer import team_of
 from domain import people
-from domain.database import acquire
 from domain.ids import decode_any_id
 
 _Finder = Callable[[Context, UUID], Awaitable[Any]]
@@ -35,7 +34,7 @@ async def _group(context: Context, row_id: UUID) -> Any:
 
 
 async def _role(context: Context, row_id: UUID) -> Any:
-    async with acquire() as connection:
+    async with context.acquire() as connection:
         roles = await people.list_roles(connection, context.viewer)
     return next((Role.of(role) for role in roles if role.id == row_id), None)
 

@@ -18,14 +18,13 @@ from api.schema.team import (
     UpdateTeamSettingsInput,
 )
 from domain import team_settings
-from domain.database import acquire, in_transaction
 from domain.ids import decode_id
 from domain.periods import Days, explicit_range
 
 
 async def read_settings(context: Context) -> TeamSettings:
     """The settings of the viewer's team."""
-    async with acquire() as connection:
+    async with context.acquire() as connection:
         return TeamSettings.of(await team_settings.read_team(connection, context.viewer.team_id))
 
 
@@ -35,7 +34,7 @@ async def update_settings(context: Context, given: UpdateTeamSettingsInput) -> T
     async def work(connection: Any) -> Any:
         return await team_settings.update_settings(connection, context.viewer, given.to_domain())
 
-    return TeamSettings.of(await in_transaction(work))
+    return TeamSettings.of(await context.in_transaction(work))
 
 
 async def list_holidays(context: Context, first: date, last: date) -> list[Holiday]:
@@ -45,7 +44,7 @@ async def list_holidays(context: Context, first: date, last: date) -> list[Holid
         Invalid: the range does not fit.
     """
     days = explicit_range(first, last)
-    async with acquire() as connection:
+    async with context.acquire() as connection:
         return [Holiday.of(one) for one in await team_settings.list_holidays(connection, context.viewer.team_id, days)]
 
 
@@ -57,7 +56,7 @@ async def set_holiday(context: Context, given: SetHolidayInput) -> Holiday:
             connection, context.viewer, given.day, given.name, working=bool(given.working)
         )
 
-    return Holiday.of(await in_transaction(work))
+    return Holiday.of(await context.in_transaction(work))
 
 
 async def remove_holiday(context: Context, given: RemoveHolidayInput) -> None:
@@ -66,7 +65,7 @@ async def remove_holiday(context: Context, given: RemoveHolidayInput) -> None:
     async def work(connection: Any) -> None:
         await team_settings.remove_holiday(connection, context.viewer, given.day)
 
-    await in_transaction(work)
+    await context.in_transaction(work)
 
 
 async def list_days_off(context: Context, user_id: UUID, first: date, last: date) -> list[DaysOff]:
@@ -77,7 +76,7 @@ async def list_days_off(context: Context, user_id: UUID, first: date, last: date
     """
     days = explicit_range(first, last)
     sight = await context.goal_sight()
-    async with acquire() as connection:
+    async with context.acquire() as connection:
         return [DaysOff.of(row) for row in await team_settings.list_days_off(connection, sight, user_id, days)]
 
 
@@ -90,7 +89,7 @@ async def add_days_off(context: Context, given: AddDaysOffInput) -> DaysOff:
             connection, context.viewer, user_id, Days(given.first, given.last), given.reason
         )
 
-    return DaysOff.of(await in_transaction(work))
+    return DaysOff.of(await context.in_transaction(work))
 
 
 async def remove_days_off(context: Context, given: RemoveDaysOffInput) -> DaysOff:
@@ -100,4 +99,4 @@ async def remove_days_off(context: Context, given: RemoveDaysOffInput) -> DaysOf
     async def work(connection: Any) -> Any:
         return await team_settings.remove_days_off(connection, context.viewer, row_id)
 
-    return DaysOff.of(await in_transaction(work))
+    return DaysOff.of(await context.in_transaction(work))

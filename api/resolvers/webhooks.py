@@ -18,7 +18,6 @@ from api.schema.webhooks import (
     WebhookEndpoint,
 )
 from domain import access, jobs, webhooks
-from domain.database import acquire, in_transaction
 from domain.errors import NotFound, Unavailable
 from domain.ids import decode_id
 from domain.models.base import new_id
@@ -55,13 +54,13 @@ def _change(
 
 async def list_endpoints(context: Context) -> list[WebhookEndpoint]:
     """The team's endpoints."""
-    async with acquire() as connection:
+    async with context.acquire() as connection:
         return [WebhookEndpoint.of(row) for row in await webhooks.list_endpoints(connection, context.viewer)]
 
 
 async def find_endpoint(context: Context, row_id: UUID) -> WebhookEndpoint | None:
     """An endpoint, for who manages the team."""
-    async with acquire() as connection:
+    async with context.acquire() as connection:
         row = await webhooks.find_endpoint(connection, context.viewer, row_id)
     return None if row is None else WebhookEndpoint.of(row)
 
@@ -74,7 +73,7 @@ async def create_endpoint(context: Context, given: CreateWebhookEndpointInput) -
     async def work(connection: Any) -> Any:
         return await webhooks.create_endpoint(connection, context.viewer, box, change, private_allowed=private_allowed)
 
-    row, secret = await in_transaction(work)
+    row, secret = await context.in_transaction(work)
     return WebhookEndpoint.of(row), secret
 
 
@@ -88,7 +87,7 @@ async def update_endpoint(context: Context, given: UpdateWebhookEndpointInput) -
             connection, context.viewer, endpoint_id, change, private_allowed=_private_allowed(context)
         )
 
-    return WebhookEndpoint.of(await in_transaction(work))
+    return WebhookEndpoint.of(await context.in_transaction(work))
 
 
 async def delete_endpoint(context: Context, given: str) -> None:
@@ -98,7 +97,7 @@ async def delete_endpoint(context: Context, given: str) -> None:
     async def work(connection: Any) -> None:
         await webhooks.delete_endpoint(connection, context.viewer, endpoint_id)
 
-    await in_transaction(work)
+    await context.in_transaction(work)
 
 
 async def rotate_secret(context: Context, given: str) -> tuple[WebhookEndpoint, str]:
@@ -108,7 +107,7 @@ async def rotate_secret(context: Context, given: str) -> tuple[WebhookEndpoint, 
     async def work(connection: Any) -> Any:
         return await webhooks.rotate_secret(connection, context.viewer, box, endpoint_id)
 
-    row, secret = await in_transaction(work)
+    row, secret = await context.in_transaction(work)
     return WebhookEndpoint.of(row), secret
 
 
@@ -119,7 +118,7 @@ async def replay(context: Context, given: ReplayWebhookEndpointInput) -> Webhook
     async def work(connection: Any) -> Any:
         return await webhooks.replay(connection, context.viewer, endpoint_id, given.after)
 
-    return WebhookEndpoint.of(await in_transaction(work))
+    return WebhookEndpoint.of(await context.in_transaction(work))
 
 
 async def test_endpoint(context: Context, given: str) -> Job:
@@ -132,7 +131,7 @@ async def test_endpoint(context: Context, given: str) -> Job:
     access.require(context.viewer, Permission.MANAGE_TEAM)
     endpoint_id = _endpoint_id(given)
     team_id = context.viewer.team_id
-    async with acquire() as connection:
+    async with context.acquire() as connection:
         if await webhooks.find_endpoint(connection, context.viewer, endpoint_id) is None:
             raise NotFound("No such webhook endpoint.", path=("input", "endpointId"))
         job_id = await jobs.create_job(

@@ -9,7 +9,6 @@ from api.context import Context
 from api.schema.errors import UserError
 from api.schema.nodes import Connection, connection_of, global_id
 from domain import imports, models
-from domain.database import acquire
 from domain.ingest import Outcome
 from domain.paging import page_request
 
@@ -111,14 +110,16 @@ class Import:
         )
 
     @strawberry.field(description="The records that were refused and wait, in the file's order.")
-    async def quarantined(self, first: int | None = None, after: str | None = None) -> Connection[QuarantinedRecord]:
+    async def quarantined(
+        self, info: Info, first: int | None = None, after: str | None = None
+    ) -> Connection[QuarantinedRecord]:
         row = self.row
 
         async def count() -> int:
-            async with acquire() as connection:
+            async with info.context.acquire() as connection:
                 return await imports.count_quarantine(connection, row.team_id, row.id)
 
-        async with acquire() as connection:
+        async with info.context.acquire() as connection:
             page = await imports.list_quarantine(connection, row.team_id, row.id, page_request(first, after))
         return connection_of(page, QuarantinedRecord.of, count)
 

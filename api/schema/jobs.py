@@ -2,14 +2,16 @@
 
 import strawberry
 
+from api.context import Context
 from api.schema.imports import Import
 from api.schema.nodes import Node, global_id
 from domain import imports, models
-from domain.database import acquire
 
 ActionState = strawberry.enum(
     models.JobState, name="ActionState", description="Where a job or a scheduled action stands."
 )
+
+Info = strawberry.Info[Context]
 
 
 @strawberry.type(description="A piece of background work.")
@@ -38,7 +40,7 @@ class Job(Node):
         )
 
     @strawberry.field(name="import", description="The file that the job takes in, if that is what it does.")
-    async def upload(self) -> Import | None:
-        async with acquire() as connection:
+    async def upload(self, info: Info) -> Import | None:
+        async with info.context.acquire() as connection:
             found = await imports.import_of_job(connection, self.row.team_id, self.row.id)
         return None if found is None else Import.of(found)

@@ -9,7 +9,6 @@ from api.context import Context
 from api.schema.nodes import Connection, Node, connection_of, global_id
 from domain import models, people
 from domain.access import Sight
-from domain.database import acquire
 from domain.goal_events import GoalFilter
 from domain.ids import decode_id
 from domain.paging import page_request
@@ -147,7 +146,7 @@ class Group(Node):
     async def members(self, info: Info, first: int | None = None, after: str | None = None) -> Connection[User]:
         sight = await info.context.users_in_sight()
         wanted = DomainUserFilter(direct_group_id=self.row.id)
-        return await users_connection(sight, wanted, DomainUserOrder.NAME, first, after)
+        return await users_connection(info.context, sight, wanted, DomainUserOrder.NAME, first, after)
 
     @strawberry.field(description="The group's goals, own or derived, where the viewer may see them.")
     async def goals(
@@ -172,6 +171,7 @@ class UserFilter:
 
 
 async def users_connection(
+    context: Context,
     sight: Sight,
     wanted: DomainUserFilter,
     order: DomainUserOrder,
@@ -183,10 +183,10 @@ async def users_connection(
     """A page of users in sight."""
 
     async def count() -> int:
-        async with acquire() as connection:
+        async with context.acquire() as connection:
             return await people.count_users(connection, sight, wanted)
 
     request = page_request(first, after, last, before)
-    async with acquire() as connection:
+    async with context.acquire() as connection:
         page = await people.list_users(connection, sight, wanted, order, request)
     return connection_of(page, User.of, count)

@@ -70,7 +70,6 @@ from api.schema.webhooks import (
 )
 from api.subscriptions import watch_goal_events, watch_numbers
 from domain import access, people, periods
-from domain.database import acquire
 from domain.errors import Invalid
 from domain.ingest import Outcome
 from domain.metrics import METRICS, available_metrics, unavailable_reason
@@ -143,23 +142,23 @@ class Query:
         if wanted.group_id is not None:
             access.require_group(info.context.viewer, await info.context.groups_in_sight(), wanted.group_id)
         order = order_by or people.UserOrder.NAME
-        return await users_connection(sight, wanted, order, first, after, last, before)
+        return await users_connection(info.context, sight, wanted, order, first, after, last, before)
 
     @_reading("The groups whose data the viewer may see, by name.")
     async def groups(self, info: Info, first: int | None = None, after: str | None = None) -> Connection[Group]:
         sight = await info.context.groups_in_sight()
 
         async def count() -> int:
-            async with acquire() as connection:
+            async with info.context.acquire() as connection:
                 return await people.count_groups(connection, sight)
 
-        async with acquire() as connection:
+        async with info.context.acquire() as connection:
             page = await people.list_groups(connection, sight, page_request(first, after))
         return connection_of(page, Group.of, count)
 
     @_reading("The team's roles for who manages the team, the viewer's own for others.")
     async def roles(self, info: Info) -> list[Role]:
-        async with acquire() as connection:
+        async with info.context.acquire() as connection:
             return [Role.of(role) for role in await people.list_roles(connection, info.context.viewer)]
 
     @_reading("What the people in sight did, the newest first.")

@@ -11,7 +11,6 @@ from api.schema.jobs import Job
 from api.schema.metrics import Metric
 from api.schema.nodes import Connection, Node, connection_of, global_id
 from domain import events, models, webhooks
-from domain.database import acquire
 from domain.paging import page_request
 
 Info = strawberry.Info[Context]
@@ -104,14 +103,16 @@ class WebhookEndpoint(Node):
         )
 
     @strawberry.field(description="Every attempt of the last thirty days, the newest first.")
-    async def deliveries(self, first: int | None = None, after: str | None = None) -> Connection[WebhookDelivery]:
+    async def deliveries(
+        self, info: Info, first: int | None = None, after: str | None = None
+    ) -> Connection[WebhookDelivery]:
         row = self.row
 
         async def count() -> int:
-            async with acquire() as connection:
+            async with info.context.acquire() as connection:
                 return await webhooks.count_deliveries(connection, row.team_id, row.id)
 
-        async with acquire() as connection:
+        async with info.context.acquire() as connection:
             page = await webhooks.list_deliveries(connection, row.team_id, row.id, page_request(first, after))
         return connection_of(page, WebhookDelivery.of, count)
 

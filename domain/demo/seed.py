@@ -9,7 +9,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from domain import ingest, jobs
-from domain.database import Connection, acquire, in_transaction
+from domain.database import ALL_TEAMS, Connection, acquire, in_transaction
 from domain.demo.goals import create_goals
 from domain.demo.history import OUTCOME_DAYS, ZONE, records_of
 from domain.demo.people import REPS, TEAM_NAME, create_people
@@ -50,7 +50,7 @@ async def seed_demo(
     as one.
     """
     day = today or datetime.now(ZONE).date()
-    async with acquire() as guard:
+    async with acquire(ALL_TEAMS) as guard:
         await guard.execute("SELECT pg_advisory_lock($1)", _LOCK_KEY)
         try:
             return await _seed(day, on_progress, history_days)
@@ -73,7 +73,7 @@ async def _seed(today: date, on_progress: Callable[[int, int], None] | None, his
         await create_goals(connection, row["id"], anchor, history_days)
         return row["id"], anchor, None if last is None else date.fromisoformat(last)
 
-    team_id, anchor, seeded = await in_transaction(people)
+    team_id, anchor, seeded = await in_transaction(ALL_TEAMS, people)
     if seeded is not None and seeded >= today:
         return SeedOutcome(team_id, 0, 0)
     first = anchor - timedelta(days=history_days)
@@ -88,7 +88,7 @@ async def _seed(today: date, on_progress: Callable[[int, int], None] | None, his
         accepted += outcome.accepted
         if on_progress is not None:
             on_progress(done, days)
-    await in_transaction(_mark(team_id, today))
+    await in_transaction(team_id, _mark(team_id, today))
     return SeedOutcome(team_id, days, accepted)
 
 

@@ -1,10 +1,13 @@
 """Tortoise models, one module a concept; Tortoise finds them all here."""
 
 from domain.models.activities import Activity, ActivityKey, ActivityKind, EmailBody, MeetingStatus, StepStatus
+from domain.models.audit import AuditEntry, AuditHead
+from domain.models.documents import TrustedDocument
 from domain.models.events import Event, EventHead, EventRelay, MetricChange
 from domain.models.goals import Goal, GoalEvaluation, GoalPeriod, GoalState, GoalVersion, IdempotencyKey
 from domain.models.imports import Import, ImportChunk, QuarantinedRecord
 from domain.models.jobs import Job, JobState
+from domain.models.keys import DataKey
 from domain.models.people import DayOff, Group, Permission, Role, User
 from domain.models.rollups import RollupDay, RollupMonth
 from domain.models.teams import Feed, FiscalCalendar, Holiday, Team, TeamFeed
@@ -15,6 +18,9 @@ __all__ = [
     "Activity",
     "ActivityKey",
     "ActivityKind",
+    "AuditEntry",
+    "AuditHead",
+    "DataKey",
     "DayOff",
     "EmailBody",
     "Event",
@@ -47,6 +53,7 @@ __all__ = [
     "Token",
     "TokenKind",
     "TokenScope",
+    "TrustedDocument",
     "User",
     "WebhookDelivery",
     "WebhookEndpoint",

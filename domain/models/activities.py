@@ -115,9 +115,11 @@ class EmailBody(Row):
 
     team_id: UUID
     team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
-    body = fields.TextField()
+    body = fields.TextField(null=True, description="Plain, from before bodies were sealed, until it is sealed too")
+    key_id = fields.UUIDField(null=True, description="The data key that sealed it")
+    sealed = fields.BinaryField(null=True, description="AES-256-GCM: nonce, ciphertext and tag")
     stored_at = fields.DatetimeField(db_default=created_now())
 
     class Meta:
         table = "email_bodies"
-        indexes: ClassVar = [("team_id", "id")]
+        indexes: ClassVar = [("team_id", "id"), ("team_id", "stored_at")]

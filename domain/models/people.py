@@ -59,6 +59,7 @@ class Group(Row):
     parent: fields.ForeignKeyNullableRelation[Group] = fields.ForeignKeyField(
         "sideline.Group", related_name=False, null=True, db_constraint=False
     )
+    scim_external_id = fields.CharField(max_length=255, null=True)
 
     class Meta:
         table = "groups"
@@ -97,6 +98,10 @@ class User(Row):
         db_default=SqlDefault("'{}'"),
         description="Ids in connected systems; importers find the user by them",
     )
+    scim_external_id = fields.CharField(
+        max_length=255, null=True, description="What the identity provider calls the person; its own business"
+    )
+    erased_at = fields.DatetimeField(null=True, description="When the person's data was erased on request")
     started_on = fields.DateField(null=True, description="First day with the team; null where nobody has said")
     ended_on = fields.DateField(null=True, description="Last day with the team")
     created_at = fields.DatetimeField(db_default=created_now())

@@ -51,6 +51,12 @@ class Team(Row):
     show_peer_statistics = fields.BooleanField(db_default=True)
     on_track_pace = fields.DecimalField(max_digits=5, decimal_places=3, db_default=SqlDefault("1.000"))
     at_risk_pace = fields.DecimalField(max_digits=5, decimal_places=3, db_default=SqlDefault("0.800"))
+    keep_bodies_days = fields.IntField(null=True, description="Bodies of emails; null is for ever")
+    keep_activities_days = fields.IntField(null=True, description="Activities; their numbers stay")
+    keep_audit_days = fields.IntField(null=True, description="The audit log")
+    activities_from = fields.DateField(
+        null=True, description="Activities before this day have been removed; only their numbers are left"
+    )
     demo = fields.BooleanField(db_default=False, description="Its people may be signed in as in demo mode")
     created_at = fields.DatetimeField(db_default=created_now())
 
@@ -67,6 +73,9 @@ class Team(Row):
                 "teams_work_day_check",
             ),
             CheckConstraint("at_risk_pace > 0 AND at_risk_pace <= on_track_pace", "teams_pace_check"),
+            CheckConstraint(
+                "least(keep_bodies_days, keep_activities_days, keep_audit_days) > 0", "teams_retention_check"
+            ),
             CheckConstraint("length(name) > 0", "teams_name_check"),
         ]
 

@@ -28,6 +28,7 @@ class TokenScope(StrEnum):
     READ = "READ"
     WRITE = "WRITE"
     IMPORT = "IMPORT"
+    SCIM = "SCIM"
 
 
 class Token(Row):
@@ -46,12 +47,15 @@ class Token(Row):
     created_at = fields.DatetimeField(db_default=created_now())
     expires_at = fields.DatetimeField(null=True)
     revoked_at = fields.DatetimeField(null=True)
+    trusted_documents_only = fields.BooleanField(db_default=False, description="Takes no document that is not kept")
+    cost_per_minute = fields.IntField(null=True, description="Instead of the installation's budget")
     last_used_at = fields.DatetimeField(null=True, description="Kept to the minute")
 
     class Meta:
         table = "tokens"
         indexes = (("team_id", "user_id"),)
         constraints: ClassVar = [
-            CheckConstraint("scopes <@ ARRAY['READ','WRITE','IMPORT']::text[]", "tokens_scopes_check"),
+            CheckConstraint("scopes <@ ARRAY['READ','WRITE','IMPORT','SCIM']::text[]", "tokens_scopes_check"),
+            CheckConstraint("cost_per_minute > 0", "tokens_cost_per_minute_check"),
             CheckConstraint("digest ~ '^[0-9a-f]{64}$'", "tokens_digest_check"),
         ]

@@ -12,7 +12,7 @@ import pytest
 from starlette.applications import Starlette
 
 from api.app import create_app
-from domain.database import acquire
+from domain.database import ALL_TEAMS, acquire
 from domain.secrets import make_key
 from domain.settings import Settings
 from domain.tokens import create_token
@@ -27,7 +27,7 @@ class Api:
 
     async def token(self, user_id: UUID, **options: Any) -> str:
         """A token for a user."""
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             team_id = await connection.fetchval("SELECT team_id FROM users WHERE id = $1", user_id)
             return (await create_token(connection, team_id, user_id, name="test", **options)).text
 

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from api.app import create_app
-from domain.database import acquire
+from domain.database import ALL_TEAMS, acquire
 from domain.tokens import revoke_token
 from tests.api.conftest import Api, settings_for
 from tests.factories import make_role, make_team, make_user
@@ -36,7 +36,7 @@ DOCUMENT = "{ viewer { user { email } } }"
 
 
 async def somebody(email: str | None = None) -> UUID:
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         team_id = await make_team(connection)
         return await make_user(connection, team_id, await make_role(connection, team_id), email=email)
 
@@ -52,12 +52,12 @@ async def test_refusals_are_the_same_bytes(api: Api) -> None:
 
     expired = await api.token(user_id, expires_at=datetime.now(UTC) - timedelta(seconds=1))
     revoked = await api.token(user_id)
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         row = await connection.fetchrow("SELECT id, team_id FROM tokens WHERE user_id = $1 ORDER BY id DESC", user_id)
         await revoke_token(connection, row["team_id"], row["id"])
     gone_id = await somebody()
     gone = await api.token(gone_id)
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         await connection.execute("UPDATE users SET active = false WHERE id = $1", gone_id)
     headers = [{"authorization": f"Bearer {one}"} for one in (expired, revoked, gone, "sl_unknown", "a.b.c", "é")]
     headers += [{"authorization": "Basic eDp5"}, {"authorization": ""}, {}]
@@ -72,7 +72,7 @@ async def test_last_use_is_kept_to_the_minute(api: Api) -> None:
     token = await api.token(user_id)
     for _ in range(2):
         await post(api, {"authorization": f"Bearer {token}"})
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         used = await connection.fetchval("SELECT last_used_at FROM tokens WHERE user_id = $1", user_id)
     assert datetime.now(UTC) - used < timedelta(minutes=1)
 
@@ -239,7 +239,7 @@ async def test_a_session_needs_its_csrf_token(api: Api) -> None:
     assert (await api.http.get("/session")).json()["signedIn"] is False
     api.http.cookies.update(kept)
     assert (await post(api, {"x-sideline-csrf": csrf})).status_code == 401, "the session has ended at the server"
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         await connection.execute("DELETE FROM tokens WHERE kind = 'session'")
 
 
@@ -263,7 +263,7 @@ async def test_a_form_of_another_site_cannot_sign_in(api: Api) -> None:
 
 
 async def test_demo_people_in_demo_teams_alone(api: Api) -> None:
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         demo = await make_team(connection, demo=True)
         role = await make_role(connection, demo)
         await make_user(connection, demo, role, email="lead@demo.test")
@@ -278,5 +278,5 @@ async def test_demo_people_in_demo_teams_alone(api: Api) -> None:
         api.app.state.settings.demo = False
         assert (await api.http.post("/session", json={"person": "lead@demo.test"})).status_code == 401
     finally:
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             await connection.execute("UPDATE teams SET demo = false WHERE id = $1", demo)

@@ -22,7 +22,7 @@ import pytest
 
 import api.execution
 from domain import ingest
-from domain.database import acquire
+from domain.database import ALL_TEAMS, acquire
 from domain.records import decode_mapping
 from tests.api.conftest import Api
 from tests.factories import make_group, make_role, make_team, make_user
@@ -33,7 +33,7 @@ RANGE = '{from: "2026-02-15", to: "2026-04-10"}'
 
 
 async def build(size: int, reps: int) -> tuple[UUID, list[UUID], list[dict[str, Any]]]:
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         team_id = await make_team(connection, timezone="America/New_York")
         admin = await make_role(connection, team_id, is_admin=True)
         group = await make_group(connection, team_id, "group")

@@ -22,7 +22,7 @@ from uuid import UUID
 import pytest
 
 from domain import ingest
-from domain.database import acquire
+from domain.database import ALL_TEAMS, acquire
 from domain.ids import encode_id
 from domain.metrics import METRICS
 from domain.models.base import new_id
@@ -60,7 +60,7 @@ class Scene:
         weekly, start, month = chance.random() < 0.4, chance.randint(1, 7), chance.randint(1, 12)
         free = {TODAY + chance.randint(-200, 100) * ONE for _ in range(10)}
         self.world = World(start, month, weekly, lambda day: bool(week >> day.weekday() & 1) and day not in free)
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             self.team_id = await make_team(
                 connection,
                 week_start=start,
@@ -250,7 +250,7 @@ class Scene:
 async def test_dashboards_equal_the_oracle(api: Api, seed: int) -> None:
     scene = Scene(seed)
     await scene.build()
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         admin = await make_user(connection, scene.team_id, scene.admin_role, is_rep=False)
     token = await api.token(admin)
     chance = random.Random(seed)
@@ -304,7 +304,7 @@ async def test_the_two_ways_agree_on_goals(api: Api) -> None:
     """An @include that the short way does not plan with gives the same cells as the short way."""
     scene = Scene(3)
     await scene.build()
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         admin = await make_user(connection, scene.team_id, scene.admin_role)
     token = await api.token(admin)
     cells = CELLS + " trend(interval: MONTH) { start goal }"
@@ -327,7 +327,7 @@ async def test_the_two_ways_agree_on_goals(api: Api) -> None:
     [((), False, "own"), (("TEAM_VIEW",), False, None), (("TEAM_VIEW", "MANAGE_GOALS"), True, "all")],
 )
 async def test_whose_goals_are_shown(api: Api, permissions: tuple[str, ...], others: bool, total: str | None) -> None:
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         team_id = await make_team(connection)
         group = await make_group(connection, team_id, "mine")
         role = await make_role(connection, team_id, *permissions)
@@ -367,7 +367,7 @@ async def test_goals_from_end_to_end(api: Api) -> None:
     """What a manager does in GraphiQL."""
     scene = Scene(1)
     await scene.build()
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         admin = await make_user(connection, scene.team_id, scene.admin_role, name="Ada")
         await connection.execute("DELETE FROM goal_versions WHERE team_id = $1", scene.team_id)
         await connection.execute("DELETE FROM goals WHERE team_id = $1", scene.team_id)
@@ -421,7 +421,7 @@ async def test_goals_from_end_to_end(api: Api) -> None:
 
 
 async def test_settings_holidays_and_days_off(api: Api) -> None:
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         team_id = await make_team(connection)
         admin = await make_user(connection, team_id, await make_role(connection, team_id, is_admin=True, name="Admin"))
         user = await make_user(connection, team_id, await make_role(connection, team_id), name="Ann")

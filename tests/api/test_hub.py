@@ -49,7 +49,7 @@ def test_no_gap_whatever_is_brought(brought: Sequence[int], start: int, seed: in
         return {}
 
     @asynccontextmanager
-    async def acquire() -> Any:
+    async def acquire(ALL_TEAMS) -> Any:
         yield None
 
     async def run() -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import httpx
 
-from domain.database import acquire
+from domain.database import ALL_TEAMS, acquire
 from domain.ids import decode_any_id
 from domain.imports import run_upload
 from domain.jobs import claim_job
@@ -20,7 +20,7 @@ CALL = {"kind": "call", "externalId": "a", "user": "rep@x.test", "occurredAt": "
 
 
 async def people(*permissions: str) -> UUID:
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         team_id = await make_team(connection)
         role = await make_role(connection, team_id, *permissions)
         await make_user(connection, team_id, role, email="rep@x.test")
@@ -68,7 +68,7 @@ async def test_a_file_becomes_a_job(api: Api) -> None:
     assert (await api.data(token, document, id=global_id))["job"]["state"] == "SCHEDULED"
     decoded = decode_any_id(global_id)
     assert decoded is not None
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         job = await claim_job(connection, "test", job_id=decoded[1])
     assert job is not None
     await run_upload(job)
@@ -83,7 +83,7 @@ async def test_a_file_becomes_a_job(api: Api) -> None:
         id=found["import"]["id"],
     )
     assert retried["retryQuarantined"]["rejected"] == 1
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         stranger = await make_user(connection, job.team_id, await make_role(connection, job.team_id, "TEAM_VIEW"))
     assert (await api.data(await api.token(stranger), document, id=global_id))["job"] is None
 

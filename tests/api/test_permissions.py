@@ -19,7 +19,7 @@ import pytest
 
 from api.schema.root import schema
 from domain import ingest
-from domain.database import acquire
+from domain.database import ALL_TEAMS, acquire
 from domain.ids import encode_id
 from domain.models.base import new_id
 from domain.models.people import Permission
@@ -141,7 +141,7 @@ class Scene:
         self.emails: dict[str, UUID] = {}
 
     async def build(self) -> None:
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             self.team_id = await make_team(connection, show_peer_statistics=True)
             self.group = await make_group(connection, self.team_id, "mine")
             self.below = await make_group(connection, self.team_id, "below", self.group)
@@ -183,12 +183,12 @@ class Scene:
             }
         )
         await ingest.take_in(self.team_id, "test", [(n, decode_mapping(one)) for n, one in enumerate(records)])
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             rows = await connection.fetch("SELECT id, external_id FROM activities WHERE team_id = $1", self.team_id)
         self.emails = {row["external_id"]: row["id"] for row in rows}
 
     async def become(self, *permissions: str, is_admin: bool = False) -> None:
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             role = await make_role(connection, self.team_id, *permissions, is_admin=is_admin)
             await connection.execute("UPDATE users SET role_id = $2 WHERE id = $1", self.viewer, role)
 

@@ -31,7 +31,7 @@ from api import connections, streaming
 from api import hub as hub_module
 from api.app import create_app
 from domain import events, goals, ingest
-from domain.database import acquire, in_transaction
+from domain.database import ALL_TEAMS, acquire, in_transaction
 from domain.goals import SetGoals, Subject
 from domain.identity import Identity
 from domain.ids import encode_id
@@ -55,7 +55,7 @@ class Served:
 
     async def team(self) -> Team:
         """A team with an admin, a manager of a group, and two reps of it."""
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             team_id = await make_team(connection)
             group = await make_group(connection, team_id, "East")
             admin_role = await make_role(connection, team_id, is_admin=True, name="Admin")
@@ -84,7 +84,7 @@ class Team:
     number: int = 0
 
     async def token(self, user_id: UUID) -> str:
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             return (await create_token(connection, self.team_id, user_id, name="test")).text
 
     async def set(self, *user_ids: UUID, period: GoalPeriod = GoalPeriod.MONTH) -> int:
@@ -94,11 +94,11 @@ class Team:
         subjects = tuple(Subject(one, None, ()) for one in user_ids or (self.reps[0],))
         request = SetGoals("CALLS_LOGGED", period, Decimal(number), subjects)
         now = datetime.now(UTC)
-        await in_transaction(lambda connection: goals.set_goals(connection, self.admin, request, now))
+        await in_transaction(ALL_TEAMS, lambda connection: goals.set_goals(connection, self.admin, request, now))
         return number
 
     async def cursors(self) -> list[str]:
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             found = await events.read_events(connection, self.team_id, 0, 100_000)
         return [events.cursor_of(self.team_id, one.position) for one in found]
 
@@ -194,7 +194,7 @@ async def test_readers_that_poll_never_skip(served: Served) -> None:
                     raise ZeroDivisionError
 
             try:
-                await in_transaction(work)
+                await in_transaction(ALL_TEAMS, work)
             except ZeroDivisionError:
                 assert undo
 
@@ -202,7 +202,7 @@ async def test_readers_that_poll_never_skip(served: Served) -> None:
         seen: list[int] = []
         while True:
             last_round = done
-            async with acquire() as connection:
+            async with acquire(ALL_TEAMS) as connection:
                 found = await events.read_events(connection, team.team_id, seen[-1] if seen else 0, 3)
             seen += [one.position for one in found]
             if last_round and not found:
@@ -225,7 +225,7 @@ async def test_rights_of_the_moment(served: Served) -> None:
         await team.set(team.far)
         first = await team.set(team.reps[0])
         assert int((await take(queue, 1))[0]["goalEvents"]["goal"]["target"]) == first
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             role = await connection.fetchval("SELECT role_id FROM users WHERE id = $1", team.manager.user_id)
             await connection.execute(
                 "UPDATE users SET role_id = $2 WHERE id = $1", team.manager.user_id, team.user_role
@@ -233,7 +233,7 @@ async def test_rights_of_the_moment(served: Served) -> None:
         await team.set(team.reps[0])
         own = await team.set(team.manager.user_id)
         assert int((await take(queue, 1))[0]["goalEvents"]["goal"]["target"]) == own
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             await connection.execute("UPDATE users SET role_id = $2 WHERE id = $1", team.manager.user_id, role)
         last = await team.set(team.reps[1])
         assert int((await take(queue, 1))[0]["goalEvents"]["goal"]["target"]) == last
@@ -265,7 +265,7 @@ async def test_a_revoked_token_ends_idle_streams(served: Served) -> None:
     async with socket(served.url, token) as client:
         queue = await client.subscribe(EVENTS)
         await asyncio.sleep(0.3)
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             row = await connection.fetchval("SELECT id FROM tokens WHERE user_id = $1", team.admin.user_id)
             await revoke_token(connection, team.team_id, row)
         async with asyncio.timeout(10):
@@ -285,7 +285,7 @@ async def test_cursors_that_do_not_fit(served: Served) -> None:
     for _ in range(3):
         await team.set()
     cursors = await team.cursors()
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         await connection.execute(
             "UPDATE events SET occurred_at = now() - interval '31 days' WHERE team_id = $1 AND position <= 2",
             team.team_id,
@@ -370,7 +370,7 @@ async def test_an_answer_that_is_the_same_is_made_once(served: Served, monkeypat
 async def test_the_two_ways_of_answering_agree(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     team = await served.team()
     token = await team.token(team.admin.user_id)
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         await events.record(connection, team.team_id, [])
     await team.set(*team.reps)
     await team.set(team.reps[0])
@@ -391,11 +391,11 @@ async def test_the_two_ways_of_answering_agree(served: Served, monkeypatch: pyte
 
 
 async def _remove_one(team: Team) -> UUID:
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         goal_id: UUID = await connection.fetchval("SELECT id FROM goals WHERE user_id = $1", team.reps[0])
     request = goals.RemoveGoals(((goal_id, ()),))
     now = datetime.now(UTC)
-    await in_transaction(lambda connection: goals.remove_goals(connection, team.admin, request, now))
+    await in_transaction(ALL_TEAMS, lambda connection: goals.remove_goals(connection, team.admin, request, now))
     return goal_id
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from domain.database import acquire
+from domain.database import ALL_TEAMS, acquire
 from domain.ids import encode_id
 from domain.models.base import new_id
 from tests.api.conftest import Api
@@ -29,7 +29,7 @@ FIELDS = (
 
 
 async def admin_of(api: Api) -> tuple[Any, str]:
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         team_id = await make_team(connection)
         role = await make_role(connection, team_id, is_admin=True, name="Admin")
         user = await make_user(connection, team_id, role)
@@ -62,7 +62,7 @@ async def test_an_endpoint_through_its_life(api: Api) -> None:
     assert secret.startswith("whsec_")
     assert (endpoint["state"], endpoint["types"], endpoint["failures"]) == ("ACTIVE", ["GOAL_ATTAINED"], 0)
     assert endpoint["filter"] == {"userIds": [mine], "metrics": ["EMAILS_SENT"]}
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         stored = await connection.fetchval("SELECT secret FROM webhook_endpoints WHERE owner_id = $1", user)
     assert secret.encode() not in stored
     assert secret.removeprefix("whsec_").encode() not in stored

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from domain import access
 from domain.access import Sight, Tab
-from domain.database import acquire, connect, disconnect
+from domain.database import ALL_TEAMS, acquire, connect, disconnect
 from domain.errors import Forbidden, NotFound
 from domain.models.base import new_id
 from domain.models.people import Permission
@@ -56,7 +56,7 @@ def test_predicate_filter_and_brute_force_agree(database_url: str) -> None:
 async def _agree(database_url: str, world: World) -> None:
     await connect(database_url, pool_size=2)
     try:
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             team_id = await make_team(connection)
             stranger_team = await make_team(connection)
             stranger_role = await make_role(connection, stranger_team)
@@ -103,7 +103,7 @@ async def _agree(database_url: str, world: World) -> None:
     "allowed", list(chain.from_iterable(combinations(Permission, size) for size in range(len(Permission) + 1)))
 )
 async def test_tabs_follow_the_permissions(database: str, allowed: tuple[Permission, ...]) -> None:
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         team_id = await make_team(connection)
         role = await make_role(connection, team_id, *allowed)
         viewer = await viewer_of(connection, await make_user(connection, team_id, role))
@@ -128,7 +128,7 @@ async def test_tabs_follow_the_permissions(database: str, allowed: tuple[Permiss
 
 
 async def test_peers_are_shown_from_three_on_unless_turned_off(database: str) -> None:
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         team_id = await make_team(connection)
         role = await make_role(connection, team_id)
         viewer = await viewer_of(connection, await make_user(connection, team_id, role))

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from domain import activities, dashboards, ingest, people
 from domain.access import Sight
 from domain.dashboards import Audience, RankingRequest
-from domain.database import acquire, connect, disconnect
+from domain.database import ALL_TEAMS, acquire, connect, disconnect
 from domain.metrics import compute
 from domain.paging import page_request
 from domain.people import UserFilter, UserOrder
@@ -51,7 +51,7 @@ class Scene:
         self.parents: dict[UUID, UUID | None] = {}
 
     async def build(self, size: int) -> None:
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             self.team_id = await make_team(connection, timezone=ZONE)
             role = await make_role(connection, self.team_id)
             for number in range(4):
@@ -111,7 +111,7 @@ def _equal(sums: tuple[Any, ...] | None, expected: dict[str, Decimal]) -> None:
 async def counted() -> AsyncIterator[tuple[Any, list[str]]]:
     """A connection, and the statements that it was given."""
     seen: list[str] = []
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         with connection.query_logger(lambda record: seen.append(record.query)):
             yield connection, seen
 
@@ -180,7 +180,7 @@ async def _compare_reps(
             assert one.rank == better + 1
     pages: list[UUID] = []
     cursor = None
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         while True:
             page = await dashboards.rankings(
                 connection,
@@ -220,7 +220,7 @@ async def test_search_takes_wildcards_literally(database: str) -> None:
     scene = Scene(4)
     await scene.build(0)
     everything = Sight(scene.team_id, True, frozenset())
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         for text in ("%", "_", "o%b", "ANN", "\\"):
             found = await dashboards.rankings(
                 connection,
@@ -236,7 +236,7 @@ async def test_search_takes_wildcards_literally(database: str) -> None:
 
 
 async def test_pages_of_users_stay_right_while_rows_come_and_go(database: str) -> None:
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         team_id = await make_team(connection)
         role = await make_role(connection, team_id)
         stay = {await make_user(connection, team_id, role, name=f"name {number // 2:03}") for number in range(40)}
@@ -261,7 +261,7 @@ async def test_pages_of_users_stay_right_while_rows_come_and_go(database: str) -
 
 
 async def test_pages_of_activities_stay_right_while_rows_come_and_go(database: str) -> None:
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         team_id = await make_team(connection)
         user = await make_user(connection, team_id, await make_role(connection, team_id))
     random = Random(6)
@@ -285,7 +285,7 @@ async def test_pages_of_activities_stay_right_while_rows_come_and_go(database: s
         cursor = None
         while True:
             request = page_request(None, None, 7, cursor) if backward else page_request(7, cursor)
-            async with acquire() as connection:
+            async with acquire(ALL_TEAMS) as connection:
                 page = await activities.list_activities(connection, sight, activities.ActivityFilter(), request)
             seen += [row.external_id for row in page.nodes]
             guest = 1_000 + random.randrange(10**9)

@@ -11,7 +11,7 @@ from collections import Counter
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from domain.database import acquire
+from domain.database import ALL_TEAMS, acquire
 from domain.demo import seed_demo
 from domain.demo.history import is_working_day, records_of
 from domain.demo.people import REPS, Story
@@ -27,14 +27,14 @@ _STATE = """
 async def test_day_by_day_is_the_same_as_at_once(fresh_database: str) -> None:
     for number in range(4):
         await seed_demo(TODAY + timedelta(days=number), history_days=30)
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         by_day = await connection.fetchval(_STATE)
         await connection.execute("DELETE FROM activities")
         await connection.execute("DELETE FROM activity_keys")
         await connection.execute("DELETE FROM jobs")
     again = await seed_demo(TODAY + timedelta(days=3), history_days=30)
     assert again.accepted > 1_000
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         assert await connection.fetchval(_STATE) == by_day
 
 
@@ -42,7 +42,7 @@ async def test_two_seeders_at_once_and_again(fresh_database: str) -> None:
     outcomes = await asyncio.gather(*(seed_demo(TODAY, history_days=10) for _ in range(2)))
     assert sorted(outcome.accepted > 0 for outcome in outcomes) == [False, True]
     assert (await seed_demo(TODAY, history_days=10)).accepted == 0
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         assert await connection.fetchval("SELECT count(*) FROM teams") == 1
         assert await connection.fetchval("SELECT count(*) FROM users WHERE is_rep") == 48
         assert await connection.fetchval("SELECT count(*) FROM users WHERE is_rep AND group_id IS NULL") == 1

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from domain import events, ingest
-from domain.database import acquire, in_transaction
+from domain.database import ALL_TEAMS, acquire, in_transaction
 from domain.goal_evaluation import evaluate_team, teams_due
 from domain.goal_events import GoalEvent
 from domain.models.goals import GoalPeriod
@@ -47,7 +47,7 @@ async def calls(scene: Scene, count: int, day: date, start: int = 0) -> None:
 
 async def evaluate(scene: Scene, now: datetime) -> list[tuple[str, str, str]]:
     """Evaluate, and say what was told by now: type, status before and after."""
-    await in_transaction(lambda connection: evaluate_team(connection, scene.team_id, now))
+    await in_transaction(ALL_TEAMS, lambda connection: evaluate_team(connection, scene.team_id, now))
     return [
         (one.stored.type.value, one.status.before.value, one.status.after.value)
         for one in await scene.events()
@@ -136,11 +136,11 @@ async def test_the_end_of_a_period_and_what_comes_late() -> None:
 async def test_marks_wake_the_evaluator_and_midnight_does() -> None:
     scene = await Scene().build(timezone="America/New_York")
     await weekly(scene)
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         assert scene.team_id in await teams_due(connection)
     now = datetime.now(UTC)
     await evaluate(scene, now)
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         assert scene.team_id not in await teams_due(connection)
         due = await connection.fetchval("SELECT due_at FROM goal_evaluations WHERE team_id = $1", scene.team_id)
         assert now < due <= now + timedelta(hours=25)
@@ -149,7 +149,7 @@ async def test_marks_wake_the_evaluator_and_midnight_does() -> None:
         assert scene.team_id in await teams_due(connection)
     await evaluate(scene, now)
     await calls(scene, 1, date(2026, 6, 15), start=1)
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         assert scene.team_id in await teams_due(connection)
 
 
@@ -163,9 +163,9 @@ async def test_a_killed_evaluation_leaves_its_marks() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await in_transaction(die)
+        await in_transaction(ALL_TEAMS, die)
     assert all(one.status is None for one in await scene.events())
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         assert scene.team_id in await teams_due(connection)
     assert [after for _type, _before, after in await evaluate(scene, MONDAY)] == ["BEHIND", "ATTAINED"]
 

@@ -22,7 +22,7 @@ from uuid import UUID
 import pytest
 
 from domain import access, events, goals
-from domain.database import acquire, in_transaction
+from domain.database import ALL_TEAMS, acquire, in_transaction
 from domain.errors import Conflict, Forbidden, Invalid, Refused
 from domain.goal_events import GoalEvent, GoalFilter, GoalView
 from domain.goals import RemoveGoals, SetGoals, Subject
@@ -39,7 +39,7 @@ class Scene:
     """A team with an admin, a manager of a group with two reps, and a rep elsewhere."""
 
     async def build(self, **columns: Any) -> Scene:
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             self.team_id = await make_team(connection, **columns)
             admin = await make_role(connection, self.team_id, is_admin=True, name="Admin")
             manager = await make_role(connection, self.team_id, "TEAM_VIEW", "MANAGE_GOALS")
@@ -68,24 +68,24 @@ class Scene:
                 **more,
             }
         )
-        return await in_transaction(lambda connection: goals.set_goals(connection, viewer, request, now))
+        return await in_transaction(ALL_TEAMS, lambda connection: goals.set_goals(connection, viewer, request, now))
 
     async def remove(self, viewer: Identity, *ids: UUID | None, now: datetime = NOW, **more: Any) -> list[GoalView]:
         request = RemoveGoals(tuple((one, ("input", "goalIds", str(n))) for n, one in enumerate(ids)), **more)
-        return await in_transaction(lambda connection: goals.remove_goals(connection, viewer, request, now))
+        return await in_transaction(ALL_TEAMS, lambda connection: goals.remove_goals(connection, viewer, request, now))
 
     async def events(self) -> list[GoalEvent]:
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             return [GoalEvent.of(one) for one in await events.read_events(connection, self.team_id, 0, 1000)]
 
     async def history(self, goal: GoalView) -> list[tuple[int, int, date, date | None]]:
         assert goal.id is not None
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             found = (await goals.histories(connection, self.team_id, [goal.id]))[goal.id]
         return [(one.number, int(one.target), one.effective_from, one.effective_to) for one in reversed(found)]
 
     async def listed(self, viewer: Identity, **wanted: Any) -> list[GoalView]:
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             sight = await access.see_goals(connection, viewer)
             page = await goals.list_goals(connection, sight, GoalFilter(**wanted), NOW.date(), page_request(500, None))
             assert await goals.count_goals(connection, sight, GoalFilter(**wanted), NOW.date()) == len(page.nodes)
@@ -189,7 +189,7 @@ async def test_who_may_change_which() -> None:
     far = next(goal for goal in await scene.listed(scene.admin) if goal.user_id == scene.far)
     with pytest.raises(Refused):
         await scene.remove(scene.manager, far.id)
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         await connection.execute("UPDATE teams SET reps_edit_own_goals = false WHERE id = $1", scene.team_id)
         rep = await viewer_of(connection, scene.rep.user_id)
     with pytest.raises(Forbidden):
@@ -230,7 +230,7 @@ async def test_pages_of_goals() -> None:
         await scene.set(scene.admin, 10, user(scene.rep.user_id), user(scene.rep2, 1), period=period)
     every = await scene.listed(scene.admin)
     found, cursor = [], None
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         sight = await access.see_goals(connection, scene.admin)
         while True:
             page = await goals.list_goals(connection, sight, GoalFilter(), NOW.date(), page_request(4, cursor))
@@ -273,7 +273,7 @@ async def test_idempotency_keys() -> None:
     assert len(await scene.events()) == 4
     with pytest.raises(Refused):
         await scene.set(scene.manager, 10, user(scene.far), idempotency_key="f")
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         await connection.execute("UPDATE idempotency_keys SET created_at = now() - interval '8 days'")
     await scene.set(scene.manager, 12, me, idempotency_key="k")  # after a week it is a new one
     answers = await asyncio.gather(

@@ -26,7 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import imports, jobs
-from domain.database import acquire
+from domain.database import ALL_TEAMS, acquire
 from domain.errors import Invalid
 from domain.imports import ImportOptions
 from domain.jobs import LeaseLost
@@ -62,14 +62,14 @@ async def upload(team_id: UUID, data: bytes, options: ImportOptions) -> UUID:
 
 
 async def run(job_id: UUID, holder: str = "test") -> None:
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         job = await jobs.claim_job(connection, holder, job_id=job_id)
     assert job is not None
     await imports.run_upload(job)
 
 
 async def import_of(team_id: UUID, job_id: UUID) -> Import:
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         found = await imports.import_of_job(connection, team_id, job_id)
     assert found is not None
     return found
@@ -89,7 +89,7 @@ async def test_every_form_gives_the_same(database: str, form: str, compressed: b
     await check(team_id, users, records, "Europe/Berlin")
     done = await import_of(team_id, job_id)
     assert (done.accepted + done.unchanged, done.rejected) == (len(records), 0)
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         job = await jobs.get_job(connection, team_id, job_id)
         assert job is not None
         assert (job.state.value, job.processed, job.total) == ("SUCCEEDED", len(records), len(records))
@@ -138,7 +138,7 @@ async def test_refused_records_wait_and_are_retried(database: str) -> None:
     await run(job_id)
     done = await import_of(team_id, job_id)
     assert (done.accepted, done.rejected) == (1, 3)
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         rows = await connection.fetch(
             "SELECT position, code, field, record FROM quarantined_records WHERE upload_id = $1 ORDER BY position",
             done.id,
@@ -174,7 +174,7 @@ async def test_csv_rows_are_retried_as_rows(database: str) -> None:
     ]
     job_id = await upload(team_id, as_csv(records), ImportOptions("test", "csv"))
     await run(job_id)
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         late_id = await make_user(connection, team_id, await make_role(connection, team_id), email="late@example.test")
     done = await import_of(team_id, job_id)
     assert (await imports.retry_quarantined(team_id, done.id)).accepted == 1
@@ -205,7 +205,7 @@ async def test_a_damaged_file_fails_by_name_and_keeps_what_was_read(
     job_id = await upload(team_id, data[: len(data) // 2], ImportOptions("test", "ndjson", compressed=True))
     with pytest.raises(Invalid, match="ends too early"):
         await run(job_id)
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         job = await jobs.get_job(connection, team_id, job_id)
     assert job is not None
     assert 0 < job.processed < len(records)
@@ -223,7 +223,7 @@ async def test_an_upload_that_breaks_off_leaves_nothing(database: str) -> None:
         await imports.receive_upload(team_id, None, ImportOptions("test", "ndjson"), broken())
     with pytest.raises(Invalid, match="empty"):
         await upload(team_id, b"", ImportOptions("test", "ndjson"))
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         for table in ("imports", "import_chunks", "jobs"):
             assert await connection.fetchval(f"SELECT count(*) FROM {table} WHERE team_id = $1", team_id) == 0
 
@@ -234,7 +234,7 @@ async def test_only_the_holder_commits(database: str, monkeypatch: pytest.Monkey
     team_id, users = await team_with_users("UTC")
     records = random_history(10, list(users.values()), 400)
     job_id = await upload(team_id, ndjson(records), ImportOptions("test", "ndjson"))
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         slow = await jobs.claim_job(connection, "slow", job_id=job_id, lease_seconds=-1.0)
         quick = await jobs.claim_job(connection, "quick", job_id=job_id)
         assert slow is not None

@@ -34,7 +34,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain import ingest, rollups
-from domain.database import Connection, acquire, connect, disconnect, in_transaction
+from domain.database import ALL_TEAMS, Connection, acquire, connect, disconnect, in_transaction
 from domain.metrics import BASE_SUM_NAMES
 from domain.records import decode_json
 from tests.factories import make_role, make_team, make_user
@@ -45,7 +45,7 @@ ZONES = ("UTC", "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Pac
 
 
 async def team_with_users(zone: str, count: int = 3) -> tuple[UUID, dict[UUID, str]]:
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         team_id = await make_team(connection, timezone=zone)
         role_id = await make_role(connection, team_id)
         users = {}
@@ -78,7 +78,7 @@ async def stored(
 async def check(team_id: UUID, users: dict[UUID, str], records: Sequence[dict[str, Any]], zone: str) -> None:
     """Invariants A and B."""
     expected = recount(newest(records), zone)
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         days, months = await stored(connection, team_id, users)
         kept = await connection.fetch("SELECT external_id FROM activities WHERE team_id = $1", team_id)
         bodies = await connection.fetchval("SELECT count(*) FROM email_bodies WHERE team_id = $1", team_id)
@@ -139,7 +139,7 @@ async def test_order_does_not_matter(database: str) -> None:
     team_id, users = await team_with_users("Europe/Berlin")
     records = random_history(7, list(users.values()), 60)
     await take(team_id, records)
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         first = await stored(connection, team_id, users)
     other_id, other_users = await team_with_users("Europe/Berlin")
     renamed = dict(zip(users.values(), other_users.values(), strict=True))
@@ -147,7 +147,7 @@ async def test_order_does_not_matter(database: str) -> None:
     for record in reversed(moved):
         await take(other_id, [record])
     back = {user_id: {new: old for old, new in renamed.items()}[email] for user_id, email in other_users.items()}
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         assert await stored(connection, other_id, back) == first
 
 
@@ -230,7 +230,7 @@ async def test_a_new_time_zone_while_imports_go_on(database: str) -> None:
             async def work(connection: Connection, zone: str = zone) -> None:
                 await rollups.rebuild(connection, team_id, timezone=zone)
 
-            await in_transaction(work)
+            await in_transaction(ALL_TEAMS, work)
 
     await asyncio.gather(importer(), mover())
     await check(team_id, users, records, "America/Los_Angeles")
@@ -279,7 +279,7 @@ async def test_killed_at_any_point(database: str, tmp_path: Path) -> None:
 
 async def agree(team_id: UUID) -> None:
     """At one moment, the emails and the won amounts of the activities are those of both rollups."""
-    async with acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+    async with acquire(ALL_TEAMS) as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         row = await connection.fetchrow(
             """
             SELECT

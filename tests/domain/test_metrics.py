@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from domain.database import acquire
+from domain.database import ALL_TEAMS, acquire
 from domain.metrics import BASE_SUM_NAMES, BASE_SUMS, METRICS, RATIO_STEP, compute, compute_all, sql_expression
 from domain.models import RollupDay, RollupMonth
 
@@ -30,7 +30,7 @@ def test_base_sums_are_the_rollups_columns() -> None:
 
 async def test_the_formula_in_sql_is_the_formula_in_python(database: str) -> None:
     random = Random(1)
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         for _ in range(20):
             sums = tuple(random.choice((0, random.randrange(10_000))) for _ in BASE_SUMS)
             columns = ", ".join(f"{value}::bigint AS {name}" for name, value in zip(BASE_SUM_NAMES, sums, strict=True))

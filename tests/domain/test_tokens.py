@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domain.database import acquire
+from domain.database import ALL_TEAMS, acquire
 from domain.errors import Invalid, NotFound
 from domain.identity import identify_by_digest
 from domain.models.base import new_id
@@ -13,7 +13,7 @@ from tests.factories import make_role, make_team, make_user
 
 
 async def test_only_the_hash_is_kept(database: str) -> None:
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         team_id = await make_team(connection)
         user_id = await make_user(connection, team_id, await make_role(connection, team_id, "TEAM_VIEW"))
         created = await create_token(connection, team_id, user_id, name="one", scopes=["READ"])
@@ -27,7 +27,7 @@ async def test_only_the_hash_is_kept(database: str) -> None:
 
 
 async def test_a_derived_token_is_made_once_and_stays_revoked(database: str) -> None:
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         team_id = await make_team(connection)
         user_id = await make_user(connection, team_id, await make_role(connection, team_id))
         secret = new_token_text()
@@ -41,7 +41,7 @@ async def test_a_derived_token_is_made_once_and_stays_revoked(database: str) -> 
 
 
 async def test_what_does_not_fit_is_refused(database: str) -> None:
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         team_id = await make_team(connection)
         user_id = await make_user(connection, team_id, await make_role(connection, team_id))
         with pytest.raises(Invalid):

@@ -30,7 +30,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response, S
 from starlette.routing import Route
 
 from domain import events, goals, webhooks
-from domain.database import acquire, in_transaction
+from domain.database import ALL_TEAMS, acquire, in_transaction
 from domain.errors import Invalid
 from domain.goals import SetGoals, Subject
 from domain.identity import Identity
@@ -108,24 +108,25 @@ class Team:
         subjects = tuple(Subject(one, None, ()) for one in user_ids or (self.reps[0],))
         request = SetGoals("CALLS_LOGGED", GoalPeriod.MONTH, Decimal(self.number), subjects)
         now = datetime.now(UTC)
-        await in_transaction(lambda connection: goals.set_goals(connection, self.admin, request, now))
+        await in_transaction(ALL_TEAMS, lambda connection: goals.set_goals(connection, self.admin, request, now))
 
     async def endpoint(self, url: str, owner: Identity | None = None, **change: Any) -> tuple[WebhookEndpoint, str]:
         wanted = EndpointChange(url=url, **change)
         return await in_transaction(
+            ALL_TEAMS,
             lambda connection: webhooks.create_endpoint(
                 connection, owner or self.admin, self.box, wanted, private_allowed=True
-            )
+            ),
         )
 
     async def look(self, endpoint: WebhookEndpoint) -> WebhookEndpoint:
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             found = await webhooks.find_endpoint(connection, self.admin, endpoint.id)
         assert found is not None
         return found
 
     async def log(self, endpoint: WebhookEndpoint) -> list[Any]:
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             page = await webhooks.list_deliveries(connection, self.team_id, endpoint.id, page_request(500, None))
         return list(reversed(page.nodes))
 
@@ -137,7 +138,7 @@ class Team:
 
 
 async def make(database_url: str, redis_url: str) -> Team:
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         team_id = await make_team(connection)
         group = await make_group(connection, team_id, "East")
         admin = await make_role(connection, team_id, is_admin=True, name="Admin")
@@ -168,7 +169,7 @@ async def test_signed_and_in_order(team: Team, receivers: Any) -> None:
         verified = Webhook(secret).verify(body, headers)
         assert verified == json.loads(body)
         assert headers["user-agent"].startswith("Sideline")
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         stored = await events.read_events(connection, team.team_id, 1, 100)
     assert [body["cursor"] for body in bodies] == [events.cursor_of(team.team_id, one.position) for one in stored]
     assert [headers["webhook-id"] for headers, _ in receiver.got] == [f"msg_{one.id.hex}" for one in stored]
@@ -204,7 +205,7 @@ async def test_failures_are_retried_in_order(team: Team, receivers: Any) -> None
 
 async def test_types_filters_and_the_owners_rights(team: Team, receivers: Any) -> None:
     one, two, three = await receivers(), await receivers(), await receivers()
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         role = await make_role(connection, team.team_id, *Permission)
         group = await connection.fetchval("SELECT group_id FROM users WHERE id = $1", team.reps[0])
         owner = await viewer_of(connection, await make_user(connection, team.team_id, role, group_id=group))
@@ -221,7 +222,7 @@ async def test_types_filters_and_the_owners_rights(team: Team, receivers: Any) -
     assert {body["data"]["goal"]["subject"]["id"] for body in bodies}.isdisjoint(subjects)
     assert {body["data"]["actor"] for body in bodies} == {None}  # the admin is out of the owner's sight
     await team.until(mine, lambda found: found.position == 4)
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         await connection.execute("UPDATE users SET active = false WHERE id = $1", owner.user_id)
     await team.set()
     found = await team.until(mine, lambda found: found.state == "PARKED")
@@ -277,7 +278,7 @@ async def test_parked_after_three_days_and_replayed(team: Team, receivers: Any) 
     endpoint, _secret = await team.endpoint(receiver.url)
     await team.set()
     await team.until(endpoint, lambda one: one.failures >= 1)
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         await connection.execute(
             "UPDATE webhook_endpoints SET failing_since = $2, due_at = now() WHERE id = $1",
             endpoint.id,
@@ -288,9 +289,9 @@ async def test_parked_after_three_days_and_replayed(team: Team, receivers: Any) 
     await team.set()
     broken = False
     start = events.cursor_of(team.team_id, 0)
-    await in_transaction(lambda connection: webhooks.replay(connection, team.admin, endpoint.id, start))
+    await in_transaction(ALL_TEAMS, lambda connection: webhooks.replay(connection, team.admin, endpoint.id, start))
     bodies = await receiver.wait_for(2)
-    await in_transaction(lambda connection: webhooks.replay(connection, team.admin, endpoint.id, start))
+    await in_transaction(ALL_TEAMS, lambda connection: webhooks.replay(connection, team.admin, endpoint.id, start))
     again = (await receiver.wait_for(4))[2:]
     assert bodies == again
     gone = await receivers()

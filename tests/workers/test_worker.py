@@ -25,7 +25,7 @@ import pytest
 import redis.asyncio
 
 from domain import jobs
-from domain.database import acquire
+from domain.database import ALL_TEAMS, acquire
 from domain.imports import ImportOptions
 from domain.models import JobState
 from domain.models.jobs import Job
@@ -64,7 +64,7 @@ def worker(database_url: str, redis_url: str) -> Iterator[subprocess.Popen[bytes
 async def until(job_id: UUID, team_id: UUID, *, processed: int = 0, ended: bool = False) -> Job:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        async with acquire() as connection:
+        async with acquire(ALL_TEAMS) as connection:
             job = await jobs.get_job(connection, team_id, job_id)
         assert job is not None
         if job.state in jobs.ENDED_STATES or (not ended and job.processed >= processed):
@@ -123,7 +123,7 @@ async def test_told_to_stop_it_gives_the_job_back(database: str, redis_url: str)
         await until(job_id, team_id, processed=200)
         process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.wait, 20) == 0
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         job = await jobs.get_job(connection, team_id, job_id)
     assert job is not None
     assert job.state is JobState.SCHEDULED
@@ -136,7 +136,7 @@ async def test_told_to_stop_it_gives_the_job_back(database: str, redis_url: str)
 @pytest.mark.parametrize("kind", ["unheard_of", "import_file"])
 async def test_a_job_that_cannot_succeed_says_why(database: str, redis_url: str, kind: str) -> None:
     team_id, _users = await team_with_users("UTC")
-    async with acquire() as connection:
+    async with acquire(ALL_TEAMS) as connection:
         job_id = await jobs.create_job(connection, team_id, kind, run_key="once", arguments={})
         assert await jobs.create_job(connection, team_id, kind, run_key="once", arguments={}) == job_id
     with worker(database, redis_url):

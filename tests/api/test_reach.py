@@ -1,0 +1,29 @@
+"""Only a few places speak to PostgreSQL for all teams; whoever adds one writes it here, with its reason."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+REASONS = {
+    "api/app.py": "readiness",
+    "api/authentication.py": "whose credential is this?",
+    "api/hub.py": "events of all teams come by one stream",
+    "api/sessions.py": "signing in",
+    "workers/goals.py": "which teams are due?",
+    "workers/main.py": "which jobs are due?",
+    "workers/relay.py": "events of all teams go by one stream",
+    "workers/webhooks.py": "which endpoints are due?",
+}
+
+
+def test_all_teams_are_spoken_for_only_where_there_is_a_reason() -> None:
+    found = {
+        str(path.relative_to(ROOT))
+        for folder in ("api", "workers")
+        for path in (ROOT / folder).rglob("*.py")
+        if re.search(r"\bALL_TEAMS\b", path.read_text())
+    }
+    assert found == set(REASONS)
