@@ -23,7 +23,7 @@ from api.hub import Hub
 from api.imports import import_routes
 from api.oidc import OidcIssuer
 from api.sessions import session_routes
-from domain import database
+from domain import bodies, database
 from domain.logs import configure_log
 from domain.settings import Settings, load_settings
 
@@ -72,6 +72,7 @@ def create_app(settings: Settings) -> Starlette:
         app.state.queue = await create_pool(RedisSettings.from_dsn(settings.require_redis_url()))
         app.state.identities = identities()
         app.state.secret_box = settings.secret_box()
+        bodies.use_keys(app.state.secret_box)
         app.state.hub = Hub(settings.require_redis_url(), streams_per_user=settings.streams_per_user)
         app.state.watchman = Watchman()
         app.state.oidc = OidcIssuer.from_settings(settings)

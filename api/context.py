@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -13,9 +13,9 @@ from uuid import UUID, uuid4
 
 from strawberry.dataloader import DataLoader
 
-from domain import access, activities, goals, people
+from domain import access, activities, bodies, goals, people
 from domain.access import GoalSight, Sight, Viewer
-from domain.database import acquire, in_transaction
+from domain.database import acquire, in_transaction, transaction
 from domain.errors import NotFound
 from domain.goal_events import GoalView, Version
 from domain.goal_progress import progress_now
@@ -58,6 +58,11 @@ class Context:
     request_id: str = field(default_factory=lambda: uuid4().hex)
     _once: dict[str, asyncio.Future[object]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        client = self.connection.client
+        # What the audit log tells of where a change came from.
+        self.viewer = replace(self.viewer, address=client.host if client else None, request_id=self.request_id)
+
     @cached_property
     def users(self) -> DataLoader[UUID, User | None]:
         """Users in sight by their ids."""
@@ -99,8 +104,8 @@ class Context:
         return DataLoader(load_fn=self._load_progress)
 
     @cached_property
-    def email_bodies(self) -> DataLoader[UUID, str | None]:
-        """Bodies of emails that the viewer may read."""
+    def email_bodies(self) -> DataLoader[tuple[UUID, UUID], str | None]:
+        """Bodies of emails that the viewer may read, by the email's and its owner's id."""
         return DataLoader(load_fn=self._load_email_bodies)
 
     async def renewed(self) -> Context:
@@ -129,6 +134,10 @@ class Context:
     def acquire(self) -> AbstractAsyncContextManager[Connection]:
         """A connection that sees the viewer's team alone."""
         return acquire(self.viewer.team_id)
+
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
+        """The same inside one transaction."""
+        return transaction(self.viewer.team_id)
 
     async def in_transaction(self, work: Callable[[Connection], Awaitable[Result]]) -> Result:
         """Run `work` in a transaction that sees the viewer's team alone; again when PostgreSQL broke a deadlock."""
@@ -222,9 +231,9 @@ class Context:
         async with self.acquire() as connection:
             return await progress_now(connection, self.viewer.team_id, self.calendar, wanted, self.now)
 
-    async def _load_email_bodies(self, ids: list[UUID]) -> list[str | None]:
-        async with self.acquire() as connection:
-            return await activities.email_bodies(connection, self.viewer.team_id, ids)
+    async def _load_email_bodies(self, emails: list[tuple[UUID, UUID]]) -> list[str | None]:
+        async with self.transaction() as connection:
+            return await bodies.read_bodies(connection, self.viewer, emails)
 
 
 async def _run(work: Callable[[], Awaitable[object]]) -> object:

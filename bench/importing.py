@@ -12,10 +12,11 @@ from typing import Any
 from uuid import UUID
 
 from bench.measure import Comparison, compare
-from domain import database, imports, teams
+from domain import bodies, database, imports, teams
 from domain.database import ALL_TEAMS, acquire
 from domain.imports import ImportOptions
 from domain.records import CONTENT_COLUMNS, Importing, stage
+from domain.secrets import SecretBox, make_key
 from domain.uploads import PIECE_BYTES, read_entries
 
 ROWS = 100_000
@@ -59,6 +60,7 @@ async def measure(database_url: str) -> Comparison:
     """Import a file of NDJSON, rollups, keys, idempotency and all; each round into a source of its own."""
     await database.migrate(database_url)
     await database.connect(database_url, pool_size=4)
+    bodies.use_keys(SecretBox([make_key()]))
     try:
         team_id, users = await _team()
         floor_team, floor_users = await _team()

@@ -12,6 +12,7 @@ from pathlib import Path
 from cli.embedded.postgres import EmbeddedPostgres
 from cli.embedded.processes import alive
 from cli.embedded.redis import EmbeddedRedis
+from domain.secrets import make_key
 from domain.settings import Settings
 
 Say = Callable[[str], None]
@@ -46,6 +47,23 @@ def read_running(home: Path) -> Running | None:
         return None
     running = Running(**json.loads(file.read_text()))
     return running if alive(running.pid) else None
+
+
+def kept_secret(home: Path, name: str, make: Callable[[], str]) -> str:
+    """A secret of a home, made at its first use."""
+    file = home / name
+    if not file.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(make() + "\n")
+    return file.read_text().strip()
+
+
+def with_secret_keys(settings: Settings) -> Settings:
+    """The settings with keys for secrets: the configured ones; of an embedded installation its own."""
+    if settings.secret_keys or settings.database_url:
+        return settings
+    return settings.model_copy(update={"secret_keys": kept_secret(settings.home, "secret.key", make_key)})
 
 
 @contextmanager

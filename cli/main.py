@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
@@ -20,7 +21,8 @@ from rich.table import Table
 
 from cli.embedded.processes import ServiceError
 from cli.installation import database as installation_database
-from domain import database, people, teams, tokens
+from cli.installation import with_secret_keys
+from domain import audit, bodies, database, people, teams, tokens
 from domain.errors import DomainError, Invalid, NotFound
 from domain.identity import ALL_SCOPES, identify_user
 from domain.models import User
@@ -32,6 +34,8 @@ Result = TypeVar("Result")
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Sideline: an open sales-coaching backend.")
 token_app = typer.Typer(no_args_is_help=True, help="Bearer tokens.")
 app.add_typer(token_app, name="token")
+audit_app = typer.Typer(no_args_is_help=True, help="The audit log.")
+app.add_typer(audit_app, name="audit")
 messages = Console(stderr=True)
 
 TeamOption = Annotated[str | None, typer.Option("--team", help="The team's name, where more than one fits.")]
@@ -56,6 +60,7 @@ def _with_database(work: Callable[[], Awaitable[Result]]) -> Result:
         async def connected() -> Result:
             await database.migrate(url)
             await database.connect(url, pool_size=4)
+            bodies.use_keys(with_secret_keys(settings).secret_box())
             try:
                 return await work()
             finally:
@@ -281,6 +286,53 @@ def token_revoke(
             return await tokens.revoke_token(connection, user.team_id, token_id)
 
     print("revoked" if _with_database(work) else "it was revoked already")
+
+
+@app.command("rotate-keys")
+def rotate_keys(
+    data: Annotated[bool, typer.Option(help="Give each team a new data key too, and seal its bodies anew.")] = False,
+) -> None:
+    """Seal all stored secrets with the newest of SIDELINE_SECRET_KEYS; older ones can be taken out then."""
+
+    async def work() -> tuple[int, int]:
+        resealed = 0
+        async with database.transaction(database.ALL_TEAMS) as connection:
+            teams_here = [row["id"] for row in await connection.fetch("SELECT id FROM teams ORDER BY id")]
+        for team_id in teams_here if data else ():
+            await database.in_transaction(team_id, partial(bodies.rotate_data_key, team_id=team_id))
+            while lot := await database.in_transaction(team_id, partial(bodies.seal_again, team_id=team_id)):
+                resealed += lot
+            await database.in_transaction(team_id, partial(bodies.forget_keys, team_id=team_id))
+        return await database.in_transaction(database.ALL_TEAMS, bodies.reseal_secrets), resealed
+
+    keys, resealed = _with_database(work)
+    print(f"{keys} keys and secrets are sealed with the newest key; {resealed} bodies were sealed anew")
+
+
+@audit_app.command("verify")
+def audit_verify(team: TeamOption = None) -> None:
+    """Walk the audit log's chain of hashes; of every team, or of one."""
+
+    async def work() -> list[tuple[str, audit.Verification]]:
+        async with database.transaction(database.ALL_TEAMS) as connection:
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            rows = await connection.fetch(
+                "SELECT id, name FROM teams WHERE $1::text IS NULL OR name = $1 ORDER BY name, id", team
+            )
+            if not rows:
+                raise NotFound(f"There is no team {team!r}." if team else "There is no team yet.")
+            return [(row["name"], await audit.verify(connection, row["id"])) for row in rows]
+
+    broken = False
+    for name, found in _with_database(work):
+        if found.reason is None:
+            erased = f", {found.erased} of them without their details" if found.erased else ""
+            print(f"{name}: {found.entries} entries hold together{erased}; the last hash is {found.head}")
+        else:
+            broken = True
+            print(f"{name}: BROKEN at entry {found.broken_at}: {found.reason}")
+    if broken:
+        raise typer.Exit(1)
 
 
 def _quiet(settings: Settings) -> None:

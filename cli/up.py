@@ -14,7 +14,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -28,11 +27,10 @@ from rich.table import Table
 from cli.embedded.postgres import EmbeddedPostgres
 from cli.embedded.processes import ServiceError, end_with_parent, free_port, stop, tail
 from cli.embedded.redis import EmbeddedRedis
-from cli.installation import RUN_FILE, Running, read_running, write_running
-from domain import database, people
+from cli.installation import RUN_FILE, Running, kept_secret, read_running, with_secret_keys, write_running
+from domain import bodies, database, people
 from domain.demo import seed_demo
 from domain.identity import identify_by_digest
-from domain.secrets import make_key
 from domain.settings import Settings
 from domain.tokens import PREFIX, create_token, digest_of
 
@@ -195,6 +193,7 @@ class Supervisor:
     async def _seed(self, database_url: str, seeded: object) -> list[tuple[people.DemoPerson, str]]:
         await database.connect(database_url, pool_size=4)
         try:
+            bodies.use_keys(with_secret_keys(self.settings).secret_box())
             await seed_demo(on_progress=seeded)  # type: ignore[arg-type]
             async with database.acquire(database.ALL_TEAMS) as connection:
                 found = await people.demo_people(connection)
@@ -215,15 +214,7 @@ class Supervisor:
         raise ServiceError(f"All tokens of {email} are revoked.")
 
     def _key(self) -> bytes:
-        return bytes.fromhex(self._kept("token.key", lambda: secrets.token_hex(32)))
-
-    def _kept(self, name: str, make: Callable[[], str]) -> str:
-        """A secret of this home, made at its first use."""
-        file = self.home / name
-        if not file.exists():
-            file.touch(mode=0o600)
-            file.write_text(make() + "\n")
-        return file.read_text().strip()
+        return bytes.fromhex(kept_secret(self.home, "token.key", lambda: secrets.token_hex(32)))
 
     def _start_children(self, database_url: str, redis_url: str, port: int) -> None:
         environment = os.environ | {
@@ -231,7 +222,7 @@ class Supervisor:
             "SIDELINE_DATABASE_URL": database_url,
             "SIDELINE_REDIS_URL": redis_url,
             "SIDELINE_DEMO": "true" if self.demo else "false",
-            "SIDELINE_SECRET_KEYS": self.settings.secret_keys or self._kept("secret.key", make_key),
+            "SIDELINE_SECRET_KEYS": with_secret_keys(self.settings).secret_keys or "",
         }
         environment.pop("SIDELINE_PORT", None)
         api = [sys.executable, "-m", "uvicorn", "--factory", "api.app:app_from_environment", "--no-access-log"]

@@ -33,9 +33,11 @@ __all__ = [
     "coaching_tabs",
     "may",
     "require",
+    "require_admin",
     "require_scope",
     "see_goals",
     "see_groups",
+    "see_members",
     "see_users",
 ]
 
@@ -104,6 +106,31 @@ def require(viewer: Viewer, permission: Permission) -> None:
     """
     if not may(viewer, permission):
         raise Forbidden(f"This needs the permission {permission.value}.", permission=permission.value)
+
+
+def require_admin(viewer: Viewer) -> None:
+    """Refuse everybody but an Admin.
+
+    Raises:
+        Forbidden: naming the role.
+    """
+    if not viewer.is_admin:
+        raise Forbidden("This needs the role Admin.", permission="Admin")
+
+
+def see_members(viewer: Viewer) -> Sight:
+    """All who are on the team, as who manages it knows of them: who they are and where, not what they did.
+
+    Raises:
+        Forbidden: the viewer lacks `MANAGE_TEAM`.
+    """
+    require(viewer, Permission.MANAGE_TEAM)
+    return Sight(viewer.team_id, True, frozenset())
+
+
+def may_see_tokens(viewer: Viewer, owner_id: UUID) -> bool:
+    """Whether the viewer may know of somebody's tokens, and end them."""
+    return owner_id == viewer.user_id or may(viewer, Permission.MANAGE_TEAM)
 
 
 def require_scope(viewer: Viewer, scope: TokenScope) -> None:

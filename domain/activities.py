@@ -109,12 +109,3 @@ async def activities_by_id(connection: Connection, sight: Sight, ids: Sequence[U
     )
     found = {row["id"]: Activity._init_from_db(**dict(row)) for row in rows}
     return [found.get(activity_id) for activity_id in ids]
-
-
-async def email_bodies(connection: Connection, team_id: UUID, ids: Sequence[UUID]) -> list[str | None]:
-    """Bodies of emails; whether the viewer may read them is the caller's question to domain.access."""
-    rows = await connection.fetch(
-        "SELECT id, body FROM email_bodies WHERE team_id = $1 AND id = ANY ($2::uuid[])", team_id, list(ids)
-    )
-    found = {row["id"]: row["body"] for row in rows}
-    return [found.get(activity_id) for activity_id in ids]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import orjson
 
-from domain import access
+from domain import access, audit, bodies
 from domain.access import Viewer
+from domain.audit import AuditAction, NewEntry
+from domain.bodies import Sealer
 from domain.database import transaction
 from domain.uploads import check_format
 
@@ -65,7 +68,7 @@ _FIELDS: dict[str, dict[str, str]] = {
 COLUMNS = (*_COMMON, *dict.fromkeys(name for fields in _FIELDS.values() for name in fields))
 
 
-def _record(row: Any, viewer: Viewer) -> dict[str, Any]:
+def _record(row: Any, viewer: Viewer, keys: Mapping[UUID, Sealer]) -> dict[str, Any]:
     record: dict[str, Any] = {
         "kind": row["kind"],
         "externalId": row["external_id"],
@@ -77,6 +80,8 @@ def _record(row: Any, viewer: Viewer) -> dict[str, Any]:
         if name == "body" and not access.may_read_email_body(viewer, row["user_id"]):
             continue
         value = row[column]
+        if name == "body" and row["sealed"] is not None:
+            value = keys[row["key_id"]].open(row["external_id"], row["sealed"])
         if value is not None:
             record[name] = format(value, "f") if isinstance(value, Decimal) else value
     return record
@@ -101,14 +106,15 @@ async def export_activities(viewer: Viewer, format_name: str, write: Callable[[s
     table = csv.DictWriter(buffer, COLUMNS, lineterminator="\r\n")
     if format_name == "csv":
         table.writeheader()
-    count = 0
+    count = others = 0
     async with transaction(viewer.team_id) as connection:
         sight = await access.see_users(connection, viewer)
+        keys = await bodies.sealers(connection, viewer.team_id)
         arguments: list[object] = []
         condition = sight.filter("a.user_id", arguments, team_column="a.team_id")
         # Served by activities_team_idx.
         statement = f"""
-            SELECT a.*, u.email, b.body, k.version,
+            SELECT a.*, u.email, b.body, b.key_id, b.sealed, k.version,
                 CASE WHEN a.amount <> 0 AND a.currency <> t.currency THEN a.team_amount / a.amount END AS exchange_rate
             FROM activities a JOIN users u ON u.id = a.user_id JOIN teams t ON t.id = a.team_id
             JOIN activity_keys k ON k.id = a.id
@@ -116,7 +122,8 @@ async def export_activities(viewer: Viewer, format_name: str, write: Callable[[s
             WHERE {condition} ORDER BY a.occurred_at, a.id
             """
         async for row in connection.cursor(statement, *arguments, prefetch=CURSOR_ROWS):
-            record = _record(row, viewer)
+            record = _record(row, viewer, keys)
+            others += "body" in record and row["user_id"] != viewer.user_id
             count += 1
             if format_name == "csv":
                 table.writerow({key: _cell(value) for key, value in record.items()})
@@ -126,6 +133,9 @@ async def export_activities(viewer: Viewer, format_name: str, write: Callable[[s
                 write(buffer.getvalue())
                 buffer.seek(0)
                 buffer.truncate()
+        if others:
+            entry = NewEntry(AuditAction.EMAIL_BODIES_EXPORTED, None, None, {"bodies": others})
+            await audit.record(connection, viewer, [entry])
     write(buffer.getvalue())
     return count
 

@@ -48,6 +48,8 @@ class Identity:
     token_id: UUID | None = None
     token_kind: TokenKind | None = None
     expires_at: datetime | None = None
+    address: str | None = None
+    request_id: str | None = None
 
 
 def calendar_of(identity: Identity) -> Calendar:

@@ -276,8 +276,8 @@ async def take_entries_in(
             return None
         items = [(entry.position, entry.record) for entry in entries if entry.record is not None]
         async with acquire(row.team_id) as connection:
-            importing = await ingest.read_importing(connection, row.team_id, items)
-        return _Batch(entries, await asyncio.to_thread(ingest.prepare, items, importing))
+            importing, key_id = await ingest.read_importing(connection, row.team_id, items)
+        return _Batch(entries, await asyncio.to_thread(ingest.prepare, items, importing, key_id))
 
     following = asyncio.create_task(ready(FIRST_BATCH_ROWS))
     try:

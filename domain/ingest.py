@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from domain import events, rollups
+from domain import bodies, events, rollups
 from domain.database import in_transaction
 from domain.errors import Invalid, NotFound
 from domain.metrics import FEED_OF_KIND
@@ -25,6 +25,7 @@ from domain.records import (
     STAGE_COLUMNS,
     VERSION,
     AnyRecord,
+    EmailRecord,
     Importing,
     RecordError,
     RecordRefused,
@@ -99,9 +100,9 @@ WHERE k.changed AND NOT s.deleted
 """
 
 _ADD_BODIES = """
-INSERT INTO email_bodies (id, team_id, body)
-SELECT k.id, $1, s.body FROM batch_stage s JOIN batch_keys k USING (external_id)
-WHERE k.changed AND s.body IS NOT NULL
+INSERT INTO email_bodies (id, team_id, key_id, sealed)
+SELECT k.id, $1, $2, s.sealed FROM batch_stage s JOIN batch_keys k USING (external_id)
+WHERE k.changed AND s.sealed IS NOT NULL
 """
 
 _ADD_FEEDS = """
@@ -201,6 +202,7 @@ class Prepared:
     Args:
         batch: The records.
         importing: What they were read against.
+        key_id: The data key that sealed their bodies.
         rows: The newest row of each external id.
         refused: Why others were refused.
         repeats: Records that fell away beside a newer one of the batch.
@@ -208,25 +210,40 @@ class Prepared:
 
     batch: tuple[Item, ...]
     importing: Importing
+    key_id: UUID | None
     rows: tuple[StagedRow, ...]
     refused: tuple[RecordError, ...]
     repeats: int
 
 
-async def read_importing(connection: Connection, team_id: UUID, batch: Sequence[Item]) -> Importing:
-    """What a batch is read against.
+async def read_importing(connection: Connection, team_id: UUID, batch: Sequence[Item]) -> tuple[Importing, UUID | None]:
+    """What a batch is read against, and the data key for its bodies.
 
     Raises:
         NotFound: there is no such team.
+        Unavailable: the batch has bodies, and no key is set to seal them.
     """
     currency = await connection.fetchval("SELECT currency FROM teams WHERE id = $1", team_id)
     if currency is None:
         raise NotFound("No such team.")
     users = await _find_users(connection, team_id, batch)
-    return Importing(currency=currency, users=users, now_version=time.time_ns() // 1_000)
+    sealing = None
+    if any(type(record) is EmailRecord and record.body is not None for _, record in batch):
+        sealing = await bodies.sealer(connection, team_id)
+    importing = Importing(
+        currency=currency,
+        users=users,
+        now_version=time.time_ns() // 1_000,
+        seal=_nothing_to_seal if sealing is None else sealing.seal,
+    )
+    return importing, None if sealing is None else sealing.key_id
 
 
-def prepare(batch: Sequence[Item], importing: Importing) -> Prepared:
+def _nothing_to_seal(_external_id: str, _body: str) -> bytes:
+    raise AssertionError("a batch without bodies")
+
+
+def prepare(batch: Sequence[Item], importing: Importing, key_id: UUID | None) -> Prepared:
     """Turn records into rows; without a connection, so that a thread can do it while another batch is at the tables."""
     refused: list[RecordError] = []
     rows: dict[str, StagedRow] = {}
@@ -236,7 +253,7 @@ def prepare(batch: Sequence[Item], importing: Importing) -> Prepared:
             repeats += _keep_newest(rows, stage(record, position, importing))
         except RecordRefused as refusal:
             refused.append(RecordError(position, refusal.code, refusal.field, refusal.message))
-    return Prepared(tuple(batch), importing, tuple(rows.values()), tuple(refused), repeats)
+    return Prepared(tuple(batch), importing, key_id, tuple(rows.values()), tuple(refused), repeats)
 
 
 async def take_in_within(
@@ -257,11 +274,11 @@ async def take_in_within(
         prepared = items
     else:
         batch = items.batch if isinstance(items, Prepared) else tuple(items)
-        prepared = prepare(batch, await read_importing(connection, team_id, batch))
+        prepared = prepare(batch, *await read_importing(connection, team_id, batch))
     refused = [*errors, *prepared.refused]
     accepted, repeats = 0, prepared.repeats
     if prepared.rows:
-        accepted, conflicts = await _apply(connection, team_id, source, team["timezone"], prepared.rows)
+        accepted, conflicts = await _apply(connection, team_id, source, team["timezone"], prepared)
         refused += [_version_conflict(position) for position in conflicts]
         repeats += len(prepared.rows) - accepted - len(conflicts)
     refused.sort(key=lambda error: error.position)
@@ -313,9 +330,10 @@ async def _find_users(connection: Connection, team_id: UUID, batch: Sequence[Ite
 
 
 async def _apply(
-    connection: Connection, team_id: UUID, source: str, timezone: str, rows: Sequence[StagedRow]
+    connection: Connection, team_id: UUID, source: str, timezone: str, prepared: Prepared
 ) -> tuple[int, list[int]]:
     """Put staged rows into the tables. Returns how many changed something, and the positions in conflict."""
+    rows = prepared.rows
     for statement in _CREATE_TEMPORARY:
         await connection.execute(statement)
     await connection.execute("TRUNCATE batch_stage, batch_keys, batch_removed, batch_days")
@@ -331,7 +349,8 @@ async def _apply(
         await connection.execute(_REMOVE)
         await connection.execute(_REMOVE_BODIES)
     await connection.execute(_ADD, team_id, source)
-    await connection.execute(_ADD_BODIES, team_id)
+    if prepared.key_id is not None:
+        await connection.execute(_ADD_BODIES, team_id, prepared.key_id)
     await rollups.add(connection, team_id, timezone, _DIFFERENCE if counts["replaced"] else _ADDED)
     await events.mark_changed(connection, team_id)
     feeds = sorted({FEED_OF_KIND[kind].value for kind in FEED_OF_KIND if any(row[3] == kind.value for row in rows)})

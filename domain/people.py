@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _USER_COLUMNS = (
     "u.id, u.team_id, u.name, u.email, u.active, u.is_rep, u.deals_access, u.role_id, u.group_id, u.manager_id, "
-    "u.external_ids, u.started_on, u.ended_on, u.created_at"
+    "u.external_ids, u.started_on, u.ended_on, u.created_at, u.scim_external_id, u.erased_at"
 )
 
 
@@ -127,8 +127,7 @@ async def list_groups(connection: Connection, sight: Sight, request: PageRequest
         condition += f" AND (g.name, g.id) > (${len(arguments) - 1}::varchar, ${len(arguments)}::uuid)"
     arguments.append(request.limit + 1)
     rows = await connection.fetch(
-        f"SELECT g.id, g.team_id, g.name, g.parent_id FROM groups g WHERE {condition} "
-        f"ORDER BY g.name, g.id LIMIT ${len(arguments)}",
+        f"SELECT g.* FROM groups g WHERE {condition} ORDER BY g.name, g.id LIMIT ${len(arguments)}",
         *arguments,
     )
     groups = [Group._init_from_db(**dict(row)) for row in rows]
@@ -145,7 +144,7 @@ async def count_groups(connection: Connection, sight: Sight) -> int:
 async def groups_by_id(connection: Connection, team_id: UUID, ids: Sequence[UUID]) -> list[Group | None]:
     """Groups of a team by their ids. Whether the viewer may see them is the caller's question to domain.access."""
     rows = await connection.fetch(
-        "SELECT id, team_id, name, parent_id FROM groups WHERE team_id = $1 AND id = ANY ($2::uuid[])",
+        "SELECT * FROM groups WHERE team_id = $1 AND id = ANY ($2::uuid[])",
         team_id,
         list(ids),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -241,7 +241,7 @@ STAGE_COLUMNS: tuple[tuple[str, str], ...] = (
     ("version", "bigint"),
     ("content_hash", "bigint"),
     ("deleted", "boolean"),
-    ("body", "text"),
+    ("sealed", "bytea"),
     ("name", "text"),
     ("body_stored", "boolean"),
     ("bounced", "boolean"),
@@ -290,11 +290,13 @@ class Importing:
         currency: The team's currency.
         users: User ids by lower-case email and by external id.
         now_version: The version of records that carry none: microseconds since 1970 at arrival.
+        seal: Seals the body of an email of this external id.
     """
 
     currency: str
     users: Mapping[str, UUID]
     now_version: int
+    seal: Callable[[str, str], bytes]
 
 
 def microseconds(instant: datetime) -> int:
@@ -337,6 +339,7 @@ def stage(record: AnyRecord | TombstoneRecord, position: int, importing: Importi
     if "\0" in record.external_id or any("\0" in value for value in content.values() if type(value) is str):
         raise RecordRefused("INVALID", None, "The record holds a NUL character, which text cannot; take it out.")
     body = record.body if type(record) is EmailRecord else None
+    sealed = None if body is None else importing.seal(record.external_id, body)
     kind = KIND_OF_RECORD[type(record)]
     content_hash = _digest((kind.value, user_id, record.occurred_at, body, tuple(content.values())))
     head = (
@@ -349,7 +352,7 @@ def stage(record: AnyRecord | TombstoneRecord, position: int, importing: Importi
         version,
         content_hash,
         False,
-        body,
+        sealed,
     )
     merged = _NOTHING | content
     return head + tuple(merged.values())

@@ -9,8 +9,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from domain import access, events
+from domain import access, audit, events
 from domain.access import GoalSight, Viewer
+from domain.audit import AuditAction, NewEntry
 from domain.errors import Invalid, NotFound
 from domain.models import DayOff, Team
 from domain.models.base import new_id
@@ -120,6 +121,9 @@ async def update_settings(connection: Connection, viewer: Viewer, change: Settin
     if columns:
         assignments = ", ".join(f"{name} = ${place}" for place, name in enumerate(columns, 2))
         await connection.execute(f"UPDATE teams SET {assignments} WHERE id = $1", viewer.team_id, *columns.values())
+        before = {name: row[name] for name in columns}
+        entry = NewEntry(AuditAction.SETTINGS_UPDATED, ("Team", viewer.team_id), before, columns)
+        await audit.record(connection, viewer, [entry])
         await events.mark_changed(connection, viewer.team_id)
     return await read_team(connection, viewer.team_id)
 

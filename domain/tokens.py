@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from domain import access
+from domain.access import Viewer
 from domain.errors import Invalid, NotFound
 from domain.identity import ALL_SCOPES
 from domain.models.base import new_id
@@ -93,6 +95,18 @@ async def create_token(
         expires_at,
     )
     return CreatedToken(token_id, text)
+
+
+async def tokens_of(connection: Connection, viewer: Viewer, user_id: UUID) -> list[Token]:
+    """Somebody's API tokens as the viewer may know of them.
+
+    Raises:
+        NotFound: there is no such user whose tokens the viewer may see.
+    """
+    known = await connection.fetchval("SELECT true FROM users WHERE team_id = $1 AND id = $2", viewer.team_id, user_id)
+    if not known or not access.may_see_tokens(viewer, user_id):
+        raise NotFound("No such user.", path=("userId",))
+    return await list_tokens(connection, viewer.team_id, user_id)
 
 
 async def list_tokens(connection: Connection, team_id: UUID, user_id: UUID | None = None) -> list[Token]:

@@ -18,9 +18,13 @@ from hypothesis import HealthCheck, settings
 
 from cli.embedded.postgres import EmbeddedPostgres
 from cli.embedded.redis import EmbeddedRedis
+from domain import bodies
 from domain import database as domain_database
+from domain.secrets import SecretBox, make_key
 
 TEMPLATE = "sideline_template"
+TEST_KEY = make_key()
+"""A process's own: what a test sealed, it opens itself."""
 _SERVICES = "SIDELINE_TEST_SERVICES"
 
 settings.register_profile(
@@ -113,6 +117,12 @@ def redis_url(services: dict[str, str], worker_id: str) -> str:
     """A Redis database of this worker's own."""
     number = int(worker_id.removeprefix("gw")) + 1 if worker_id.startswith("gw") else 0
     return f"{services['redis']}/{number}"
+
+
+@pytest.fixture(autouse=True)
+def secret_keys() -> None:
+    """This process seals and opens with its own key."""
+    bodies.use_keys(SecretBox([TEST_KEY]))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from arq.connections import ArqRedis, RedisSettings, create_pool
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from domain import database, events, idempotency, jobs, webhooks
+from domain import bodies, database, events, idempotency, jobs, webhooks
 from domain.jobs import hint_channel
 from domain.settings import Settings
 from workers import constants
@@ -182,6 +182,11 @@ async def forget_the_old() -> bool:
         await events.prune(connection)
         await idempotency.prune(connection)
         await webhooks.prune(connection)
+        await bodies.forget_old_bodies(connection)
+        plain = await bodies.teams_to_seal(connection)
+    for team_id in plain:
+        while await database.in_transaction(team_id, partial(bodies.seal_again, team_id=team_id)):
+            pass
     return False
 
 
@@ -192,6 +197,7 @@ async def work(settings: Settings, started: Callable[[JobWorker], None] = lambda
         Invalid: an address is missing.
     """
     await database.connect(settings.require_database_url(), pool_size=settings.database_pool_size)
+    bodies.use_keys(settings.secret_box())
     try:
         tester = EndpointTester(private_allowed=settings.webhooks_to_private_addresses, box=settings.secret_box())
         worker = JobWorker(settings.require_redis_url(), handlers={**HANDLERS, webhooks.TEST_KIND: tester.run})

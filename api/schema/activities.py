@@ -51,7 +51,7 @@ class EmailActivity(Activity, Node):
     async def body(self, info: Info) -> str | None:
         if not self.row.body_stored:
             return None
-        return await info.context.email_bodies.load(self.row.id)
+        return await info.context.email_bodies.load((self.row.id, self.row.user_id))
 
 
 @strawberry.type(description="A call made.")

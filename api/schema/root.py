@@ -13,6 +13,7 @@ from api.errors import guarded
 from api.execution import SidelineExecutor
 from api.extensions import KnownDocuments, OneErrorPlace
 from api.permissions import requires, requires_scope
+from api.resolvers import administration as admin_resolvers
 from api.resolvers import goals as goal_resolvers
 from api.resolvers import jobs as job_resolvers
 from api.resolvers import team as team_resolvers
@@ -21,6 +22,7 @@ from api.resolvers.activities import activities_of
 from api.resolvers.dashboards import ask_individual, ask_team
 from api.resolvers.imports import import_records, retry_quarantined
 from api.resolvers.nodes import find_node, find_nodes
+from api.schema import administration as admin
 from api.schema.activities import ACTIVITY_TYPES, Activity, ActivityFilter
 from api.schema.dashboards import (
     Comparison,
@@ -161,6 +163,24 @@ class Query:
         async with info.context.acquire() as connection:
             return [Role.of(role) for role in await people.list_roles(connection, info.context.viewer)]
 
+    @_reading("All who are on the team, for who manages it: who they are, not what they did.")
+    async def members(
+        self, info: Info, first: int | None = None, after: str | None = None, filter: UserFilter | None = None
+    ) -> Connection[User]:
+        wanted = filter.to_domain() if filter is not None else DomainUserFilter()
+        sight = access.see_members(info.context.viewer)
+        return await users_connection(info.context, sight, wanted, people.UserOrder.NAME, first, after)
+
+    @_reading("Somebody's tokens: one's own; anybody's with MANAGE_TEAM.")
+    async def tokens(self, info: Info, user_id: strawberry.ID | None = None) -> list[admin.Token]:
+        return await admin_resolvers.list_tokens(info.context, user_id)
+
+    @_reading("Who did or saw what of consequence, the newest first; for Admin.")
+    async def audit_log(
+        self, info: Info, first: int | None = None, after: str | None = None, filter: admin.AuditFilter | None = None
+    ) -> Connection[admin.AuditEntry]:
+        return await admin_resolvers.audit_log(info.context, first, after, filter)
+
     @_reading("What the people in sight did, the newest first.")
     async def activities(
         self,
@@ -256,6 +276,63 @@ class Mutation:
     async def retry_quarantined(self, info: Info, input: RetryQuarantinedInput) -> ImportActivitiesPayload:
         work = retry_quarantined(info.context, input.import_id)
         return await told(_imported(work), ImportActivitiesPayload.refused)
+
+    @_writing("Take somebody onto the team.", requires(Permission.MANAGE_TEAM))
+    async def invite_user(self, info: Info, input: admin.InviteUserInput) -> admin.UserPayload:
+        return await admin_resolvers.invite_user(info.context, input)
+
+    @_writing(
+        "Change a person's name, address, role, group, manager, seats or days.",
+        requires(Permission.MANAGE_TEAM),
+    )
+    async def update_user(self, info: Info, input: admin.UpdateUserInput) -> admin.UserPayload:
+        return await admin_resolvers.update_user(info.context, input)
+
+    @_writing(
+        "End somebody's access at once: sessions, tokens, streams. Their history stays.",
+        requires(Permission.MANAGE_TEAM),
+    )
+    async def deactivate_user(self, info: Info, input: admin.DeactivateUserInput) -> admin.UserPayload:
+        return await admin_resolvers.deactivate_user(info.context, input)
+
+    @_writing("Let somebody in again.", requires(Permission.MANAGE_TEAM))
+    async def reactivate_user(self, info: Info, input: admin.ReactivateUserInput) -> admin.UserPayload:
+        return await admin_resolvers.reactivate_user(info.context, input)
+
+    @_writing("Make a group.", requires(Permission.MANAGE_TEAM))
+    async def create_group(self, info: Info, input: admin.CreateGroupInput) -> admin.GroupPayload:
+        return await admin_resolvers.create_group(info.context, input)
+
+    @_writing("Rename a group, or move it with all below it.", requires(Permission.MANAGE_TEAM))
+    async def update_group(self, info: Info, input: admin.UpdateGroupInput) -> admin.GroupPayload:
+        return await admin_resolvers.update_group(info.context, input)
+
+    @_writing("Remove an empty group.", requires(Permission.MANAGE_TEAM))
+    async def remove_group(self, info: Info, input: admin.RemoveGroupInput) -> admin.GroupPayload:
+        return await admin_resolvers.remove_group(info.context, input)
+
+    @_writing("Make a role.", requires(Permission.MANAGE_TEAM))
+    async def create_role(self, info: Info, input: admin.CreateRoleInput) -> admin.RolePayload:
+        return await admin_resolvers.create_role(info.context, input)
+
+    @_writing(
+        "Rename a role, or change what it allows from the next request on.",
+        requires(Permission.MANAGE_TEAM),
+    )
+    async def update_role(self, info: Info, input: admin.UpdateRoleInput) -> admin.RolePayload:
+        return await admin_resolvers.update_role(info.context, input)
+
+    @_writing("Remove a role that nobody has.", requires(Permission.MANAGE_TEAM))
+    async def remove_role(self, info: Info, input: admin.RemoveRoleInput) -> admin.RolePayload:
+        return await admin_resolvers.remove_role(info.context, input)
+
+    @_writing("Make a token: for oneself; for others as Admin.")
+    async def create_token(self, info: Info, input: admin.CreateTokenInput) -> admin.CreateTokenPayload:
+        return await admin_resolvers.create_token(info.context, input)
+
+    @_writing("End a token: one's own; anybody's with MANAGE_TEAM.")
+    async def revoke_token(self, info: Info, input: admin.RevokeTokenInput) -> admin.TokenPayload:
+        return await admin_resolvers.revoke_token(info.context, input)
 
     @_writing("Set the same goal for one subject or for many: all of them, or none.")
     async def set_goals(self, info: Info, input: SetGoalsInput) -> SetGoalsPayload:

@@ -13,9 +13,9 @@ from starlette.applications import Starlette
 
 from api.app import create_app
 from domain.database import ALL_TEAMS, acquire
-from domain.secrets import make_key
 from domain.settings import Settings
 from domain.tokens import create_token
+from tests.conftest import TEST_KEY
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Api:
 
 def settings_for(database_url: str, redis_url: str, **more: Any) -> Settings:
     """Settings of a test's own."""
-    values = {"demo": True, "database_pool_size": 8, "secret_keys": make_key(), **more}
+    values = {"demo": True, "database_pool_size": 8, "secret_keys": TEST_KEY, **more}
     return Settings(database_url=database_url, redis_url=redis_url, **values)
 
 

@@ -72,7 +72,7 @@ async def test_a_query_without_its_filter_stays_within_the_team(database: str, m
     everybody = Sight(theirs, True, frozenset())  # type: ignore[arg-type]
     async with acquire(ALL_TEAMS) as connection:
         page = await people.list_users(connection, everybody, UserFilter(), UserOrder.NAME, page_request(100, None))
-        assert {theirs, ours} <= {user.team_id for user in page.nodes}, "without wall and filter all would be seen"
+        assert len({user.team_id for user in page.nodes}) > 1, "without wall and filter all teams would be seen"
     async with acquire(ours) as connection:  # type: ignore[arg-type]
         page = await people.list_users(connection, everybody, UserFilter(), UserOrder.NAME, page_request(100, None))
         assert [user.id for user in page.nodes] == [our_user]

@@ -29,6 +29,7 @@ from domain.database import ALL_TEAMS, acquire
 from domain.imports import ImportOptions
 from domain.models import JobState
 from domain.models.jobs import Job
+from tests.conftest import TEST_KEY
 from tests.domain.test_imports import import_of, ndjson, upload
 from tests.domain.test_ingest import agree, check, random_history, team_with_users
 
@@ -49,6 +50,7 @@ asyncio.run(work(load_settings()))
 @contextmanager
 def worker(database_url: str, redis_url: str) -> Iterator[subprocess.Popen[bytes]]:
     environment = os.environ | {
+        "SIDELINE_SECRET_KEYS": TEST_KEY,
         "SIDELINE_DATABASE_URL": database_url,
         "SIDELINE_REDIS_URL": redis_url,
         "PYTHONPATH": str(ROOT),
