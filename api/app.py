@@ -21,6 +21,7 @@ from api.connections import Watchman
 from api.graphql import PAGE_FOLDER, GraphQLEndpoint
 from api.hub import Hub
 from api.imports import import_routes
+from api.limits import Limits
 from api.oidc import OidcIssuer
 from api.sessions import session_routes
 from domain import bodies, database
@@ -68,7 +69,11 @@ def create_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        await database.connect(settings.require_database_url(), pool_size=settings.database_pool_size)
+        await database.connect(
+            settings.require_database_url(),
+            pool_size=settings.database_pool_size,
+            statement_seconds=settings.request_seconds,
+        )
         app.state.queue = await create_pool(RedisSettings.from_dsn(settings.require_redis_url()))
         app.state.identities = identities()
         app.state.secret_box = settings.secret_box()
@@ -106,6 +111,7 @@ def create_app(settings: Settings) -> Starlette:
         lifespan=lifespan,
     )
     app.state.settings = settings
+    app.state.limits = Limits.of(settings)
     return app
 
 

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 from strawberry.dataloader import DataLoader
 
+from api.limits import Limits
 from domain import access, activities, bodies, goals, people
 from domain.access import GoalSight, Sight, Viewer
 from domain.database import acquire, in_transaction, transaction
@@ -62,6 +63,12 @@ class Context:
         client = self.connection.client
         # What the audit log tells of where a change came from.
         self.viewer = replace(self.viewer, address=client.host if client else None, request_id=self.request_id)
+
+    @property
+    def limits(self) -> Limits:
+        """What a document may ask for."""
+        limits: Limits = self.connection.app.state.limits
+        return limits
 
     @cached_property
     def users(self) -> DataLoader[UUID, User | None]:

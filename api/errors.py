@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, TypeVar
 
+import asyncpg
 import orjson
 import structlog
 from graphql import GraphQLError
@@ -12,7 +13,7 @@ from redis.exceptions import RedisError
 from starlette.responses import Response
 
 from domain.database import CONNECTION_ERRORS
-from domain.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
+from domain.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, TooSlow, Unauthenticated, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +76,10 @@ def to_graphql_error(error: GraphQLError, request_id: str) -> GraphQLError:
     if isinstance(original, DomainError):
         message = original.message
         extensions = _extensions(original)
+    elif isinstance(original, asyncpg.QueryCanceledError):
+        log.warning("request.statement_too_slow", request_id=request_id, path=error.path)
+        message = "The database took too long and was stopped: ask for less at once."
+        extensions = {"code": TooSlow.code}
     elif isinstance(original, UNREACHABLE):
         log.warning("request.unreachable", request_id=request_id, path=error.path, error=repr(original))
         message = "A service that the answer needs cannot be reached now; try again in a moment."
@@ -86,4 +91,5 @@ def to_graphql_error(error: GraphQLError, request_id: str) -> GraphQLError:
         message = "Something went wrong on our side; try again, and give support the request id."
         extensions = {"code": "INTERNAL"}
     extensions["requestId"] = request_id
+    log.info("request.refused", request_id=request_id, code=extensions["code"], path=error.path)
     return GraphQLError(message, error.nodes, error.source, error.positions, error.path, extensions=extensions)

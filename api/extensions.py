@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from typing import Any
 
 from graphql import (
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
+    NoSchemaIntrospectionCustomRule,
     OperationType,
     get_operation_ast,
     parse,
@@ -16,25 +18,64 @@ from graphql import (
     validate,
 )
 from strawberry.extensions import SchemaExtension
-from strawberry.extensions.query_depth_limiter import create_validator
 from strawberry.types.execution import ExecutionContext
 
 from api.errors import to_graphql_error
+from api.limits import ENDLESS, Limits, cost_of, refusal, shape_errors
 
 DOCUMENT_CACHE_SIZE = 500
-DEEPEST_QUERY = 20
-_RULES = (*specified_rules, create_validator(DEEPEST_QUERY, None, None))
+LONGEST_TOKEN = 20
+"""Characters that a document may have for each token that it may have: comments and spaces are none."""
+_RULES = specified_rules
+_CLOSED_RULES = (*specified_rules, NoSchemaIntrospectionCustomRule)
 
 
 @lru_cache(maxsize=DOCUMENT_CACHE_SIZE)
-def checked(schema: GraphQLSchema, text: str) -> tuple[DocumentNode, list[GraphQLError]]:
+def checked(schema: GraphQLSchema, text: str, limits: Limits) -> tuple[DocumentNode, list[GraphQLError]]:
     """A document, parsed, and what is wrong with it; once for each text.
 
     Raises:
-        GraphQLSyntaxError: it is no document.
+        GraphQLSyntaxError: it is no document, or has too many tokens.
     """
-    document = parse(text)
-    return document, validate(schema, document, _RULES)
+    if len(text) > limits.tokens * LONGEST_TOKEN:
+        raise refusal(f"The document has more than {limits.tokens * LONGEST_TOKEN} characters: send several.")
+    document = parse(text, max_tokens=limits.tokens)
+    # What is too much is not looked at further: the rules of validation are slower than the ones of limits.
+    errors = shape_errors(document, limits)
+    return document, errors or validate(schema, document, _RULES if limits.introspection else _CLOSED_RULES)
+
+
+@lru_cache(maxsize=DOCUMENT_CACHE_SIZE * 4)
+def _cost(
+    schema: GraphQLSchema, text: str, limits: Limits, operation_name: str | None, sizes: tuple[tuple[str, Any], ...]
+) -> int:
+    document, _errors = checked(schema, text, limits)
+    operation = get_operation_ast(document, operation_name)
+    return 0 if operation is None else cost_of(schema, document, operation, dict(sizes))
+
+
+def operation_cost(
+    schema: GraphQLSchema, text: str, limits: Limits, operation_name: str | None, variables: Mapping[str, Any]
+) -> int:
+    """What an operation of a valid document costs.
+
+    Raises:
+        GraphQLError: more than one operation may.
+    """
+    sizes = tuple(
+        (name, (None,) * len(value) if isinstance(value, list) else value)
+        for name, value in sorted(variables.items())
+        if isinstance(value, int | list)
+    )
+    cost = _cost(schema, text, limits, operation_name, sizes)
+    if cost > limits.cost:
+        told = "far more" if cost >= ENDLESS else str(cost)
+        raise refusal(
+            f"This operation costs {told}, and at most {limits.cost} is allowed: take smaller pages or fewer fields.",
+            cost=min(cost, 2**31 - 1),
+            limit=limits.cost,
+        )
+    return cost
 
 
 class KnownDocuments(SchemaExtension):
@@ -48,14 +89,16 @@ class KnownDocuments(SchemaExtension):
         """Instead of parsing."""
         context = self.execution_context
         if context.query is not None:
-            context.graphql_document, _errors = checked(_graphql_schema(context.schema), context.query)
+            context.graphql_document, _errors = checked(
+                _graphql_schema(context.schema), context.query, context.context.limits
+            )
         yield
 
     def on_validate(self) -> Iterator[None]:
         """Instead of validating."""
         context = self.execution_context
         if context.query is not None:
-            _document, errors = checked(_graphql_schema(context.schema), context.query)
+            _document, errors = _checked(context)
             context.pre_execution_errors = list(errors) or _out_of_place(context)
         yield
 
@@ -73,6 +116,11 @@ def _out_of_place(context: ExecutionContext) -> list[GraphQLError]:
             extensions={"code": "BAD_REQUEST"},
         )
     ]
+
+
+def _checked(context: ExecutionContext) -> tuple[DocumentNode, list[GraphQLError]]:
+    assert context.query is not None
+    return checked(_graphql_schema(context.schema), context.query, context.context.limits)
 
 
 def _graphql_schema(schema: object) -> GraphQLSchema:

@@ -8,19 +8,25 @@ from typing import Any
 
 import orjson
 from cross_web import HTTPException
+from graphql import GraphQLError
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
+from strawberry.http import GraphQLRequestData
+from strawberry.types import ExecutionResult
+from strawberry.types.execution import PreExecutionError
 
+from api.admission import admit, bounded
 from api.authentication import authenticate, credential_of
+from api.budget import BudgetSpent
 from api.context import Context
-from api.errors import GRAPHQL_MEDIA_TYPE, error_response
+from api.errors import GRAPHQL_MEDIA_TYPE, error_response, to_graphql_error
 from api.schema.root import schema
 from api.sse import respond, wants_events
 from api.websockets import TransportSocket
-from domain.errors import DomainError, Invalid
+from domain.errors import DomainError, Invalid, TooSlow
 
 BODY_LIMIT_BYTES = 16 * 2**20
 PAGE_FOLDER = Path(__file__).parent / "static" / "graphiql"
@@ -65,6 +71,8 @@ class GraphQLEndpoint(GraphQL[Any, Any]):
 
     async def _respond(self, request: Request) -> Response:
         if request.method == "GET" and "query" not in request.query_params and _wants_page(request):
+            if not request.app.state.settings.graphiql:
+                return Response("GraphiQL is switched off here.", status_code=404, media_type="text/plain")
             return page()
         try:
             request.state.viewer = await authenticate(request)
@@ -92,6 +100,53 @@ class GraphQLEndpoint(GraphQL[Any, Any]):
         if isinstance(response, Response):
             response.headers["x-request-id"] = context.request_id
         return context
+
+    def decode_json(self, data: str | bytes) -> object:
+        """A body that is no JSON object, not UTF-8 or nested without end is refused alike."""
+        try:
+            decoded: object = orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            raise HTTPException(400, f"The body is no JSON: {error}.") from error
+        if not isinstance(decoded, dict):
+            raise HTTPException(400, "Send one JSON object with query, variables and operationName; batches are off.")
+        return decoded
+
+    async def execute_single(
+        self,
+        request: Any,
+        request_adapter: Any,
+        sub_response: Response,
+        context: Any,
+        root_value: Any,
+        request_data: GraphQLRequestData,
+    ) -> Any:
+        """Execute an operation that has been let in, within its time."""
+        try:
+            admitted = await admit(context, request_data.query, request_data.operation_name, request_data.variables)
+            async with bounded(context):
+                result = await super().execute_single(
+                    request, request_adapter, sub_response, context, root_value, request_data
+                )
+        except (BudgetSpent, TooSlow) as error:
+            sub_response.status_code = 429 if isinstance(error, BudgetSpent) else 503
+            if isinstance(error, BudgetSpent):
+                sub_response.headers.update(error.spent.headers())
+                sub_response.headers["retry-after"] = str(error.spent.seconds)
+            told = GraphQLError(error.message, original_error=error)
+            return ExecutionResult(None, [to_graphql_error(told, context.request_id)])
+        except GraphQLError as error:
+            return ExecutionResult(None, [to_graphql_error(error, context.request_id)])
+        if isinstance(result, PreExecutionError):
+            # Strawberry tells what it could not parse past its extensions.
+            result.errors = [
+                error if (error.extensions or {}).get("requestId") else to_graphql_error(error, context.request_id)
+                for error in result.errors or ()
+            ]
+        if admitted is not None:
+            result.extensions = {**(result.extensions or {}), "cost": admitted.told(context.limits)}
+            if admitted.spent is not None:
+                sub_response.headers.update(admitted.spent.headers())
+        return result
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         """Carries the media type that the client asked for."""

@@ -34,6 +34,8 @@ from graphql.execution.values import get_argument_values, get_variable_values
 from strawberry.types.execution import PreExecutionError
 from strawberry.utils.str_converters import to_camel_case
 
+from api.admission import admit, bounded
+from api.budget import BudgetSpent
 from api.context import Context
 from api.errors import UNREACHABLE, to_graphql_error
 from api.execution import SidelineExecutor
@@ -45,6 +47,7 @@ from api.schema.root import schema
 from api.schema.scalars import decimal_text
 from api.subscriptions import hub_of, watch_goal_events
 from domain import access
+from domain.errors import TooSlow
 from domain.models.tokens import TokenScope
 
 _SAME_FOR_ALL = {
@@ -120,7 +123,7 @@ async def answers(context: Context, operation: Operation) -> AsyncGenerator[list
     graphql_schema = schema._schema
     context.streams = True
     try:
-        document, errors = checked(graphql_schema, operation.query)
+        document, errors = checked(graphql_schema, operation.query, context.limits)
     except GraphQLError as error:
         raise Refused([to_graphql_error(error, context.request_id)]) from error
     if errors:
@@ -132,8 +135,19 @@ async def answers(context: Context, operation: Operation) -> AsyncGenerator[list
     if operation.read_only and found.operation is OperationType.MUTATION:
         unsafe = GraphQLError("A mutation is sent with POST.")
         raise Refused([to_graphql_error(unsafe, context.request_id)])
+    try:
+        await admit(context, operation.query, operation.operation_name, operation.variables)
+    except GraphQLError as error:
+        raise Refused([to_graphql_error(error, context.request_id)]) from error
+    except BudgetSpent as error:
+        raise Refused([_error(error, context)]) from error
     if found.operation is not OperationType.SUBSCRIPTION:
-        async for lot in _executed(context, operation):
+        try:
+            async with bounded(context):
+                lots = [lot async for lot in _executed(context, operation)]
+        except TooSlow as error:
+            raise Refused([_error(error, context)]) from error
+        for lot in lots:
             yield lot
         return
     try:

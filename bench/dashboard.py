@@ -140,7 +140,7 @@ def _floor_json(rows: list[Any]) -> bytes:
 
 async def measure(database_url: str, redis_url: str) -> list[Comparison]:
     """500 reps, one quarter beside the one before, all metrics, group rows, the top 50 reps."""
-    settings = Settings(database_url=database_url, redis_url=redis_url)
+    settings = Settings(database_url=database_url, redis_url=redis_url, cost_per_minute=10**12)
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         team_id, token = await _team()

@@ -228,6 +228,7 @@ async def measure(database_url: str, redis_url: str) -> list[Comparison]:
             "SIDELINE_DATABASE_URL": database_url,
             "SIDELINE_REDIS_URL": redis_url,
             "SIDELINE_SECRET_KEYS": make_key(),
+            "SIDELINE_COST_PER_MINUTE": str(10**12),
             "SIDELINE_STREAMS_PER_USER": str(SUBSCRIBERS),
             "BENCH_PORT": str(port),
             "BENCH_BARE_PORT": str(bare_port),

@@ -63,6 +63,12 @@ class Conflict(DomainError):
     code = "CONFLICT"
 
 
+class TooSlow(DomainError):
+    """The answer took longer than is allowed, and was given up."""
+
+    code = "TIMEOUT"
+
+
 class Unavailable(DomainError):
     """Something that the answer needs cannot be reached now; trying again may help."""
 

@@ -43,6 +43,14 @@ class Settings(BaseSettings):
     webhooks_to_private_addresses: bool = Field(
         default=False, description="Deliver webhooks to private and loopback addresses too, and over http."
     )
+    query_depth: int = Field(default=20, ge=1, le=100, description="Fields within fields in a GraphQL document.")
+    query_aliases: int = Field(default=200, ge=0, le=10_000, description="Aliases in a GraphQL document.")
+    query_tokens: int = Field(default=5_000, ge=10, le=1_000_000, description="Words and signs of a GraphQL document.")
+    query_cost: int = Field(default=300_000, ge=100, description="The most that one GraphQL operation may cost.")
+    cost_per_minute: int = Field(default=20_000_000, ge=100, description="The most that a credential may spend.")
+    request_seconds: float = Field(default=30.0, gt=0, description="The longest that a request is worked at.")
+    introspection: bool = Field(default=True, description="Whether the schema may be asked for.")
+    graphiql: bool = Field(default=True, description="Whether the GraphiQL page is served.")
     oidc_issuer: str | None = Field(default=None, description="Issuer whose JWTs are accepted as bearer tokens.")
     oidc_audience: str | None = Field(default=None, description="The `aud` that such a JWT must hold.")
     oidc_algorithm: Literal["RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "EdDSA"] = "RS256"
