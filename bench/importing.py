@@ -83,7 +83,8 @@ async def measure(database_url: str) -> Comparison:
                 done = await imports.take_file_in(team_id, options, entries, holder="bench")
                 assert done.accepted == ROWS
 
-            importing = Importing(currency="USD", users=floor_users, now_version=1)
+            # The records have no bodies.
+            importing = Importing("USD", floor_users, now_version=1, seal=lambda _id, body: body.encode())
             entries = read_entries(pieces(), "ndjson", compressed=False)
             staged = [stage(entry.record, entry.position, importing) for entry in entries if entry.record is not None]
             columns = ["id", "team_id", "user_id", "kind", "occurred_at", "source", "external_id", *CONTENT_COLUMNS]

@@ -18,7 +18,7 @@ from api.schema.metrics import MetricRow, TrendSource
 from domain import access, dashboards, people
 from domain.access import Sight
 from domain.dashboards import Audience, RankingRequest, Rankings, SumsPair, TeamNumbers, TrendStep
-from domain.errors import Invalid
+from domain.errors import Invalid, NotFound
 from domain.goal_board import GoalBoard, SubjectGoals, load_board
 from domain.ids import decode_id
 from domain.metrics import METRICS, NO_SUMS, available_metrics, compute
@@ -343,7 +343,8 @@ async def ask_individual(
     viewer = context.viewer
     chosen = viewer.user_id if user_id is None else decode_id(user_id, "User", path=("userId",))
     users = await context.users_in_sight()
-    access.require_seen(users, chosen, "user", path=("userId",))
+    if await context.users.load(chosen) is None:
+        raise NotFound("No such user.", path=("userId",))
     team = await ask_team(info, given, comparison, None, metrics, user_id=chosen)
     async with context.acquire() as connection:
         peers = await people.peers_of(connection, viewer.team_id, chosen)
