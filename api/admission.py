@@ -13,8 +13,9 @@ from graphql import GraphQLError
 from api.budget import Spent, spend
 from api.context import Context
 from api.extensions import checked, operation_cost
-from api.limits import Limits
+from api.limits import Limits, refusal
 from api.schema.root import schema
+from domain import documents
 from domain.errors import TooSlow
 from domain.settings import Settings
 
@@ -42,6 +43,7 @@ async def admit(
     """
     if not text:
         return None
+    await require_trusted(context, text)
     try:
         _document, errors = checked(schema._schema, text, context.limits)
     except GraphQLError:
@@ -52,7 +54,46 @@ async def admit(
     settings: Settings = context.connection.app.state.settings
     if context.queue is None:
         return Admitted(cost, None)
-    return Admitted(cost, await spend(context.queue, context.viewer, cost, settings.cost_per_minute))
+    return Admitted(
+        cost,
+        await spend(context.queue, context.viewer, cost, context.viewer.cost_per_minute or settings.cost_per_minute),
+    )
+
+
+async def require_trusted(context: Context, text: str) -> None:
+    """Refuse a document that the credential may not send.
+
+    Raises:
+        GraphQLError: the credential takes trusted documents alone, and this is none.
+    """
+    if not context.viewer.trusted_documents_only:
+        return
+    async with context.acquire() as connection:
+        known = await documents.find_document(connection, context.viewer.team_id, documents.digest_of_document(text))
+    if known is None:
+        raise refusal(
+            "This token takes documents that the team trusts, and this is none of them: have it added with "
+            "addTrustedDocument.",
+            code="DOCUMENT_NOT_TRUSTED",
+        )
+
+
+async def trusted_text(context: Context, extensions: Mapping[str, Any] | None) -> str | None:
+    """The document that a request names by its hash, `extensions.persistedQuery.sha256Hash`; None if it names none.
+
+    Raises:
+        GraphQLError: the team trusts no such document.
+    """
+    named = (extensions or {}).get("persistedQuery")
+    digest = named.get("sha256Hash") if isinstance(named, dict) else None
+    if not isinstance(digest, str):
+        return None
+    async with context.acquire() as connection:
+        text = await documents.find_document(connection, context.viewer.team_id, digest)
+    if text is None:
+        # The code by which clients of persisted queries know it.
+        raise refusal("The team trusts no document with this hash.", code="PERSISTED_QUERY_NOT_FOUND")
+    return text
 
 
 @asynccontextmanager

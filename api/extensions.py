@@ -45,6 +45,15 @@ def checked(schema: GraphQLSchema, text: str, limits: Limits) -> tuple[DocumentN
     return document, errors or validate(schema, document, _RULES if limits.introspection else _CLOSED_RULES)
 
 
+def document_problems(schema: GraphQLSchema, text: str, limits: Limits) -> list[str]:
+    """What is wrong with a document, in words."""
+    try:
+        _document, errors = checked(schema, text, limits)
+    except GraphQLError as error:
+        return [error.message]
+    return [error.message for error in errors]
+
+
 @lru_cache(maxsize=DOCUMENT_CACHE_SIZE * 4)
 def _cost(
     schema: GraphQLSchema, text: str, limits: Limits, operation_name: str | None, sizes: tuple[tuple[str, Any], ...]

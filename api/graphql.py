@@ -18,7 +18,7 @@ from strawberry.http import GraphQLRequestData
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
-from api.admission import admit, bounded
+from api.admission import admit, bounded, trusted_text
 from api.authentication import authenticate, credential_of
 from api.budget import BudgetSpent
 from api.context import Context
@@ -122,6 +122,8 @@ class GraphQLEndpoint(GraphQL[Any, Any]):
     ) -> Any:
         """Execute an operation that has been let in, within its time."""
         try:
+            if request_data.query is None:
+                request_data.query = await trusted_text(context, request_data.extensions)
             admitted = await admit(context, request_data.query, request_data.operation_name, request_data.variables)
             async with bounded(context):
                 result = await super().execute_single(

@@ -482,6 +482,8 @@ async def issue_token(
     scopes: Iterable[str],
     now: datetime,
     expires_at: datetime | None = None,
+    trusted_documents_only: bool = False,
+    cost_per_minute: int | None = None,
 ) -> tuple[CreatedToken, Token]:
     """Make a token: for oneself; for others as Admin. It is good for no more than the credential that asks for it.
 
@@ -499,9 +501,25 @@ async def issue_token(
         raise Forbidden(f"Your own credential is not for {beyond}.", permission=f"scope:{beyond}")
     if expires_at is not None and expires_at <= now:
         raise Invalid("expiresAt: give a time to come.", path=("input", "expiresAt"))
+    if cost_per_minute is not None and cost_per_minute < 1:
+        raise Invalid("costPerMinute: at least 1.", path=("input", "costPerMinute"))
+    # Nobody slips a bound of their own credential by making another.
+    if viewer.trusted_documents_only and not trusted_documents_only:
+        raise Forbidden("Your own credential takes trusted documents alone.", permission="trustedDocumentsOnly")
+    if viewer.cost_per_minute is not None and (cost_per_minute or viewer.cost_per_minute + 1) > viewer.cost_per_minute:
+        raise Forbidden(f"Your own credential may spend {viewer.cost_per_minute} a minute.", permission="costPerMinute")
     if viewer.expires_at is not None and viewer.token_kind is None:
         raise Forbidden("Sign in with a token or a session to make tokens.", permission="token")
-    created = await create_token(connection, viewer.team_id, user_id, name=name, scopes=wanted, expires_at=expires_at)
+    created = await create_token(
+        connection,
+        viewer.team_id,
+        user_id,
+        name=name,
+        scopes=wanted,
+        expires_at=expires_at,
+        trusted_documents_only=trusted_documents_only,
+        cost_per_minute=cost_per_minute,
+    )
     after = {"user_id": user_id, "name": name, "scopes": sorted(wanted), "expires_at": expires_at}
     await audit.record(connection, viewer, [NewEntry(AuditAction.TOKEN_CREATED, ("Token", created.id), None, after)])
     row = await connection.fetchrow("SELECT * FROM tokens WHERE id = $1", created.id)

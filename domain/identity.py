@@ -48,6 +48,8 @@ class Identity:
     token_id: UUID | None = None
     token_kind: TokenKind | None = None
     expires_at: datetime | None = None
+    trusted_documents_only: bool = False
+    cost_per_minute: int | None = None
     address: str | None = None
     request_id: str | None = None
 
@@ -71,9 +73,20 @@ _PERSON = """
 _JOINS = "JOIN roles r ON r.team_id = u.team_id AND r.id = u.role_id JOIN teams t ON t.id = u.team_id"
 
 
+_CREDENTIAL = (
+    "token_id",
+    "token_kind",
+    "scopes",
+    "expires_at",
+    "seen_lately",
+    "trusted_documents_only",
+    "cost_per_minute",
+)
+
+
 def _identity(row: Any, **credential: Any) -> Identity:
     values = dict(row)
-    for name in ("digest", "token_id", "token_kind", "scopes", "expires_at", "seen_lately"):
+    for name in ("digest", *_CREDENTIAL):
         values.pop(name, None)
     allowed = [permission.value for permission in Permission] if values["is_admin"] else values["permissions"]
     values["permissions"] = frozenset(allowed)
@@ -88,6 +101,7 @@ async def identify_by_digests(connection: Connection, digests: Sequence[str]) ->
     rows = await connection.fetch(
         f"""
         SELECT k.digest, k.id AS token_id, k.kind AS token_kind, k.scopes, k.expires_at,
+            k.trusted_documents_only, k.cost_per_minute,
             coalesce(k.last_used_at > now() - interval '1 minute', false) AS seen_lately, {_PERSON}
         FROM tokens k JOIN users u ON u.team_id = k.team_id AND u.id = k.user_id {_JOINS}
         WHERE k.digest = ANY ($1::text[]) AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
@@ -110,6 +124,8 @@ async def identify_by_digests(connection: Connection, digests: Sequence[str]) ->
             token_kind=TokenKind(row["token_kind"]),
             scopes=frozenset(row["scopes"]),
             expires_at=row["expires_at"],
+            trusted_documents_only=row["trusted_documents_only"],
+            cost_per_minute=row["cost_per_minute"],
         )
         for row in rows
     }

@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
 LONGEST_LEAVE_DAYS = 366 * 3
 NAME_LIMIT = 200
+LONGEST_KEPT_DAYS = 36_500
 
 
 @dataclass(frozen=True, slots=True)
 class SettingsChange:
-    """What to change; None leaves a setting as it is, an empty country or subdivision removes it."""
+    """What to change; None leaves a setting as it is, an empty country or subdivision, or 0 days, removes it."""
 
     week_start: int | None = None
     fiscal_year_start_month: int | None = None
@@ -43,6 +44,7 @@ class SettingsChange:
     show_peer_statistics: bool | None = None
     on_track_pace: Decimal | None = None
     at_risk_pace: Decimal | None = None
+    keep_bodies_days: int | None = None
 
 
 async def read_team(connection: Connection, team_id: UUID) -> Team:
@@ -61,6 +63,8 @@ def _columns(change: SettingsChange) -> dict[str, Any]:
         value = getattr(change, name)
         if value is not None:
             columns[name] = value
+    if change.keep_bodies_days is not None:
+        columns["keep_bodies_days"] = change.keep_bodies_days or None
     if change.fiscal_calendar is not None:
         columns["fiscal_calendar"] = change.fiscal_calendar.value
     if change.work_week is not None:
@@ -78,6 +82,11 @@ def _check(values: Mapping[str, Any]) -> None:
         raise Invalid("weekStart: a week starts on one of its seven days.", path=("input", "weekStart"))
     if not 1 <= values["fiscal_year_start_month"] <= 12:
         raise Invalid("fiscalYearStartMonth: from 1 to 12.", path=("input", "fiscalYearStartMonth"))
+    kept = values["keep_bodies_days"]
+    if kept is not None and not 1 <= kept <= LONGEST_KEPT_DAYS:
+        raise Invalid(
+            f"keepBodiesDays: from 1 to {LONGEST_KEPT_DAYS}, or 0 for ever.", path=("input", "keepBodiesDays")
+        )
     if not 1 <= values["work_week"] <= 127:
         raise Invalid("workWeek: name at least one day.", path=("input", "workWeek"))
     if not 0 <= values["work_day_start_minute"] < values["work_day_end_minute"] <= 1440:

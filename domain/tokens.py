@@ -52,6 +52,8 @@ async def create_token(
     scopes: Iterable[str] = ALL_SCOPES,
     expires_at: datetime | None = None,
     secret: str | None = None,
+    trusted_documents_only: bool = False,
+    cost_per_minute: int | None = None,
 ) -> CreatedToken:
     """Make a token for a user.
 
@@ -65,6 +67,8 @@ async def create_token(
         expires_at: When it ends; never if None.
         secret: The token's text, for an operator who derives it; making the same one again changes nothing, and one
             that was revoked stays revoked.
+        trusted_documents_only: Whether it takes none but the team's trusted documents.
+        cost_per_minute: What it may spend, instead of the installation's budget.
 
     Raises:
         Invalid: a scope does not exist, or the text is too short to be safe.
@@ -82,8 +86,10 @@ async def create_token(
         raise NotFound("No such user.")
     token_id = await connection.fetchval(
         """
-        INSERT INTO tokens (id, team_id, user_id, kind, name, digest, scopes, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (digest) DO UPDATE SET name = tokens.name RETURNING id
+        INSERT INTO tokens (id, team_id, user_id, kind, name, digest, scopes, expires_at,
+            trusted_documents_only, cost_per_minute)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        ON CONFLICT (digest) DO UPDATE SET name = tokens.name RETURNING id
         """,
         new_id(),
         team_id,
@@ -93,6 +99,8 @@ async def create_token(
         digest_of(text),
         wanted,
         expires_at,
+        trusted_documents_only,
+        cost_per_minute,
     )
     return CreatedToken(token_id, text)
 

@@ -11,8 +11,9 @@ from api.schema import administration as shapes
 from api.schema.errors import UserError, told
 from api.schema.nodes import Connection, connection_of
 from api.schema.people import Group, Role, User
-from domain import administration, audit, tokens
+from domain import administration, audit, documents, tokens
 from domain.database import Connection as Database
+from domain.errors import Invalid
 from domain.ids import decode_id
 from domain.models.people import Permission
 from domain.models.tokens import TokenScope
@@ -198,6 +199,8 @@ async def create_token(context: Context, given: shapes.CreateTokenInput) -> shap
             scopes=[str(TokenScope(scope)) for scope in given.scopes],
             now=context.now,
             expires_at=given.expires_at,
+            trusted_documents_only=given.trusted_documents_only,
+            cost_per_minute=given.cost_per_minute,
         )
 
     return await _answer(
@@ -221,6 +224,47 @@ async def revoke_token(context: Context, given: shapes.RevokeTokenInput) -> shap
         lambda row: shapes.TokenPayload(token=shapes.Token.of(row), errors=[]),
         lambda errors: shapes.TokenPayload(token=None, errors=errors),
     )
+
+
+async def list_documents(context: Context) -> list[shapes.TrustedDocument]:
+    """The team's trusted documents."""
+    async with context.acquire() as connection:
+        return [shapes.TrustedDocument.of(row) for row in await documents.list_documents(connection, context.viewer)]
+
+
+def _document_payload(
+    context: Context, work: Callable[[Database], Awaitable[Any]]
+) -> Awaitable[shapes.TrustedDocumentPayload]:
+    return _answer(
+        context,
+        work,
+        lambda row: shapes.TrustedDocumentPayload(
+            document=None if row is None else shapes.TrustedDocument.of(row), errors=[]
+        ),
+        lambda errors: shapes.TrustedDocumentPayload(document=None, errors=errors),
+    )
+
+
+async def add_document(
+    context: Context, given: shapes.AddTrustedDocumentInput, problems: list[str]
+) -> shapes.TrustedDocumentPayload:
+    """Trust a document. `problems` is what is wrong with its text."""
+
+    async def work(connection: Database) -> Any:
+        if problems:
+            raise Invalid(f"text: {problems[0]}", path=("input", "text"))
+        return await documents.add_document(connection, context.viewer, given.name, given.text)
+
+    return await _document_payload(context, work)
+
+
+async def remove_document(context: Context, given: shapes.RemoveTrustedDocumentInput) -> shapes.TrustedDocumentPayload:
+    """Trust a document no more."""
+
+    async def work(connection: Database) -> Any:
+        return await documents.remove_document(connection, context.viewer, given.hash)
+
+    return await _document_payload(context, work)
 
 
 async def audit_log(

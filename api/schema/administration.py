@@ -151,6 +151,8 @@ class Token(Node):
     expires_at: datetime | None = strawberry.field(description="When it ends; null: never.")
     revoked_at: datetime | None = strawberry.field(description="When it was ended by hand.")
     last_used_at: datetime | None = strawberry.field(description="When it was last used, to the minute.")
+    trusted_documents_only: bool = strawberry.field(description="Whether it takes trusted documents alone.")
+    cost_per_minute: int | None = strawberry.field(description="Its own budget; null: the installation's.")
     row: strawberry.Private[models.Token]
 
     @classmethod
@@ -163,6 +165,8 @@ class Token(Node):
             expires_at=row.expires_at,
             revoked_at=row.revoked_at,
             last_used_at=row.last_used_at,
+            trusted_documents_only=row.trusted_documents_only,
+            cost_per_minute=row.cost_per_minute,
             row=row,
         )
 
@@ -178,6 +182,12 @@ class CreateTokenInput:
     scopes: list[TokenScope] = strawberry.field(description="No more than your own credential has.")
     user_id: strawberry.ID | None = strawberry.field(default=None, description="Whose; your own if left out.")
     expires_at: datetime | None = strawberry.field(default=None, description="When it ends; never if left out.")
+    trusted_documents_only: bool = strawberry.field(
+        default=False, description="Whether it takes none but the team's trusted documents."
+    )
+    cost_per_minute: int | None = strawberry.field(
+        default=None, description="What it may spend a minute, instead of the installation's budget."
+    )
 
 
 @strawberry.type(description="The new token.")
@@ -195,6 +205,35 @@ class RevokeTokenInput:
 @strawberry.type(description="The token as it stands now.")
 class TokenPayload:
     token: Token | None = strawberry.field(description="Null when it was refused.")
+    errors: list[UserError] = strawberry.field(description="Why it was refused.")
+
+
+@strawberry.type(description="A document that the team trusts: known by its hash, and all that a bound token takes.")
+class TrustedDocument:
+    hash: str = strawberry.field(description="SHA-256 of the text, hex.")
+    name: str = strawberry.field(description="What it is called.")
+    text: str = strawberry.field(description="The document.")
+    added_at: datetime = strawberry.field(description="Since when it is trusted.")
+
+    @classmethod
+    def of(cls, row: models.TrustedDocument) -> "TrustedDocument":
+        return cls(hash=row.digest, name=row.name, text=row.text, added_at=row.added_at)
+
+
+@strawberry.input(description="A document to trust.")
+class AddTrustedDocumentInput:
+    name: str = strawberry.field(description="What it is called.")
+    text: str = strawberry.field(description="The document: a valid one.")
+
+
+@strawberry.input(description="A document to trust no more.")
+class RemoveTrustedDocumentInput:
+    hash: str = strawberry.field(description="SHA-256 of the text, hex.")
+
+
+@strawberry.type(description="The document.")
+class TrustedDocumentPayload:
+    document: TrustedDocument | None = strawberry.field(description="Null when it was refused, or removed.")
     errors: list[UserError] = strawberry.field(description="Why it was refused.")
 
 

@@ -11,7 +11,7 @@ from strawberry.schema.config import StrawberryConfig
 from api.context import Context
 from api.errors import guarded
 from api.execution import SidelineExecutor
-from api.extensions import KnownDocuments, OneErrorPlace
+from api.extensions import KnownDocuments, OneErrorPlace, document_problems
 from api.permissions import requires, requires_scope
 from api.resolvers import administration as admin_resolvers
 from api.resolvers import goals as goal_resolvers
@@ -175,6 +175,10 @@ class Query:
     async def tokens(self, info: Info, user_id: strawberry.ID | None = None) -> list[admin.Token]:
         return await admin_resolvers.list_tokens(info.context, user_id)
 
+    @_reading("The documents that the team trusts.", requires(Permission.MANAGE_TEAM))
+    async def trusted_documents(self, info: Info) -> list[admin.TrustedDocument]:
+        return await admin_resolvers.list_documents(info.context)
+
     @_reading("Who did or saw what of consequence, the newest first; for Admin.")
     async def audit_log(
         self, info: Info, first: int | None = None, after: str | None = None, filter: admin.AuditFilter | None = None
@@ -333,6 +337,19 @@ class Mutation:
     @_writing("End a token: one's own; anybody's with MANAGE_TEAM.")
     async def revoke_token(self, info: Info, input: admin.RevokeTokenInput) -> admin.TokenPayload:
         return await admin_resolvers.revoke_token(info.context, input)
+
+    @_writing("Trust a document.", requires(Permission.MANAGE_TEAM))
+    async def add_trusted_document(
+        self, info: Info, input: admin.AddTrustedDocumentInput
+    ) -> admin.TrustedDocumentPayload:
+        problems = document_problems(schema._schema, input.text, info.context.limits)
+        return await admin_resolvers.add_document(info.context, input, problems)
+
+    @_writing("Trust a document no more.", requires(Permission.MANAGE_TEAM))
+    async def remove_trusted_document(
+        self, info: Info, input: admin.RemoveTrustedDocumentInput
+    ) -> admin.TrustedDocumentPayload:
+        return await admin_resolvers.remove_document(info.context, input)
 
     @_writing("Set the same goal for one subject or for many: all of them, or none.")
     async def set_goals(self, info: Info, input: SetGoalsInput) -> SetGoalsPayload:

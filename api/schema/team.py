@@ -52,6 +52,9 @@ class TeamSettings:
         description="Whether everybody sees the average and percentile of their own group."
     )
     on_track_pace: Decimal = strawberry.field(description="The pace from which a goal is on track.")
+    keep_bodies_days: int | None = strawberry.field(
+        description="Days for which bodies of emails are kept; null: for ever."
+    )
     at_risk_pace: Decimal = strawberry.field(description="The pace from which a goal is at risk rather than behind.")
 
     @classmethod
@@ -69,6 +72,7 @@ class TeamSettings:
             show_peer_statistics=team.show_peer_statistics,
             on_track_pace=team.on_track_pace,
             at_risk_pace=team.at_risk_pace,
+            keep_bodies_days=team.keep_bodies_days,
         )
 
 
@@ -94,6 +98,9 @@ class UpdateTeamSettingsInput:
     )
     on_track_pace: Decimal | None = strawberry.field(default=None, description="At least atRiskPace.")
     at_risk_pace: Decimal | None = strawberry.field(default=None, description="Above 0.")
+    keep_bodies_days: int | None = strawberry.field(
+        default=None, description="Days for which bodies of emails are kept; older ones are removed. 0: for ever."
+    )
 
     def to_domain(self) -> team_settings.SettingsChange:
         end = self.work_day_end
@@ -110,6 +117,7 @@ class UpdateTeamSettingsInput:
             show_peer_statistics=self.show_peer_statistics,
             on_track_pace=self.on_track_pace,
             at_risk_pace=self.at_risk_pace,
+            keep_bodies_days=self.keep_bodies_days,
         )
 
 

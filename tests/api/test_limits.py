@@ -277,3 +277,36 @@ async def test_garbage_is_refused(database_url: str, redis_url: str, kind: str) 
         assert error["extensions"]["code"] in ("BAD_REQUEST", "INVALID")
         assert "Traceback" not in response.text
         assert await api.data(token, "{ __typename }")
+
+
+async def test_trusted_documents(api: Api) -> None:
+    async with acquire(ALL_TEAMS) as connection:
+        team = await make_team(connection)
+        admin = await make_user(connection, team, await make_role(connection, team, is_admin=True))
+    boss, bound = await api.token(admin), await api.token(admin, trusted_documents_only=True)
+    text = "query Mine { viewer { user { id } } }"
+    error = await refused(api, bound, text)
+    assert error["extensions"]["code"] == "DOCUMENT_NOT_TRUSTED"
+    add = (
+        "mutation($i: AddTrustedDocumentInput!) { addTrustedDocument(input: $i) { document { hash } errors { path } } }"
+    )
+    wrong = await api.data(boss, add, i={"name": "Mine", "text": "{ nothing }"})
+    assert wrong["addTrustedDocument"] == {"document": None, "errors": [{"path": ["input", "text"]}]}
+    for _ in range(2):
+        added = await api.data(boss, add, i={"name": "Mine", "text": text})
+    digest = added["addTrustedDocument"]["document"]["hash"]
+    assert (await api.data(bound, text))["viewer"]["user"]["id"]
+    by_hash = {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": digest}}}
+    for token in (bound, boss):
+        response = await api.http.post("/graphql", json=by_hash, headers={"authorization": f"Bearer {token}"})
+        assert response.json()["data"]["viewer"]["user"]["id"]
+    own = await refused(api, bound, 'mutation { createToken(input: {name: "x", scopes: [READ]}) { text } }')
+    assert own["extensions"]["code"] == "DOCUMENT_NOT_TRUSTED"
+    remove = "mutation($h: String!) { removeTrustedDocument(input: {hash: $h}) { errors { code } } }"
+    assert (await api.data(boss, remove, h=digest))["removeTrustedDocument"]["errors"] == []
+    error = await refused(api, bound, text)
+    assert error["extensions"]["code"] == "DOCUMENT_NOT_TRUSTED"
+    response = await api.http.post("/graphql", json=by_hash, headers={"authorization": f"Bearer {boss}"})
+    assert response.json()["errors"][0]["extensions"]["code"] == "PERSISTED_QUERY_NOT_FOUND"
+    log = await api.data(boss, "{ auditLog { nodes { action } } }")
+    assert [one["action"] for one in log["auditLog"]["nodes"]] == ["DOCUMENT_NOT_TRUSTED", "DOCUMENT_TRUSTED"]

@@ -43,6 +43,9 @@ ROOTS = {
     "members": "{ members { totalCount } }",
     "tokens": "{ tokens { id } }",
     "auditLog": "{ auditLog { totalCount } }",
+    "trustedDocuments": "{ trustedDocuments { hash } }",
+    "addTrustedDocument": 'mutation { addTrustedDocument(input: {name: "x", text: "{"}) { errors { code } } }',
+    "removeTrustedDocument": 'mutation { removeTrustedDocument(input: {hash: "none"}) { errors { code } } }',
     "inviteUser": 'mutation { inviteUser(input: {name: "x", email: "x", roleId: "none"}) { errors { code } } }',
     "updateUser": 'mutation { updateUser(input: {userId: "none"}) { errors { code } } }',
     "deactivateUser": 'mutation { deactivateUser(input: {userId: "none"}) { errors { code } } }',
@@ -86,7 +89,7 @@ ROOTS = {
 # in the viewer's group, one in the group below, one in another branch, one who reports to the viewer from elsewhere.
 ADMINISTRATION = (
     "members inviteUser updateUser deactivateUser reactivateUser createGroup updateGroup removeGroup createRole "
-    "updateRole removeRole"
+    "updateRole removeRole trustedDocuments addTrustedDocument removeTrustedDocument"
 ).split()
 MATRIX: dict[str, dict[str, Any]] = {
     "admin": {
@@ -258,7 +261,7 @@ async def test_matrix(api: Api, role: str) -> None:
             assert data["errors"] == [{"code": "INVALID"}]
         elif name in ("removeGoals", "addDaysOff", "removeDaysOff", "removeHoliday") or "Webhook" in name:
             assert data["errors"] == [{"code": "NOT_FOUND"}]
-        elif name in ADMINISTRATION and name != "members":
+        elif name in ADMINISTRATION and name not in ("members", "trustedDocuments"):
             assert data["errors"][0]["code"] in ("NOT_FOUND", "INVALID")
         if name == "retryQuarantined":
             assert data["errors"] == [{"code": "NOT_FOUND"}]
