@@ -16,7 +16,7 @@ from uuid import UUID
 
 import asyncpg
 
-from domain import access, audit, events, people, teams
+from domain import access, audit, events, integrations, people, teams
 from domain.access import Viewer
 from domain.audit import AuditAction, NewEntry
 from domain.errors import Conflict, Forbidden, Invalid, NotFound
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 USER_FIELDS = frozenset(
     "name email role_id group_id manager_id is_rep deals_access external_ids started_on ended_on "
-    "scim_external_id".split()
+    "scim_external_id scim_user_name formatted_name given_name family_name".split()
 )
 _PATHS = {
     "role_id": "roleId",
@@ -39,13 +39,35 @@ _PATHS = {
     "started_on": "startedOn",
     "ended_on": "endedOn",
     "external_ids": "externalIds",
+    "scim_external_id": "externalId",
+    "scim_user_name": "userName",
+    "formatted_name": "name.formatted",
+    "given_name": "name.givenName",
+    "family_name": "name.familyName",
 }
+_LIMITS = {
+    "scim_external_id": 255,
+    "scim_user_name": 255,
+    "formatted_name": 400,
+    "given_name": 200,
+    "family_name": 200,
+}
+"""Characters of what an identity provider tells; null where it tells nothing."""
+_UNIQUE = {"users_scim_external_id_key": "externalId", "users_scim_user_name_key": "userName"}
+"""The input behind a unique index of users; any other is the one of email addresses."""
+_OF_ERASED = frozenset({"group_id", "manager_id"})
+"""What may change of an erased person: where their numbers count."""
 NAME_LIMIT = 200
 EMAIL_LIMIT = 320
 LONGEST_TOKEN_NAME = 200
 
 
-async def _begin(connection: Connection, viewer: Viewer) -> None:
+async def begin(connection: Connection, viewer: Viewer) -> None:
+    """Wait for the team's turn to be changed, in the caller's transaction; what is read then stays until the commit.
+
+    Raises:
+        Forbidden: the viewer lacks `MANAGE_TEAM`.
+    """
     access.require(viewer, Permission.MANAGE_TEAM)
     await connection.execute("SELECT 1 FROM teams WHERE id = $1 FOR NO KEY UPDATE", viewer.team_id)
 
@@ -96,12 +118,16 @@ def _require_giving(viewer: Viewer, role: Role) -> None:
         )
 
 
-async def _require_an_admin(connection: Connection, viewer: Viewer) -> None:
-    """Refuse a change after which nobody could administer the team."""
+async def require_an_admin(connection: Connection, team_id: UUID) -> None:
+    """Refuse a change after which nobody could administer the team.
+
+    Raises:
+        Conflict: there is no active Admin.
+    """
     left = await connection.fetchval(
         "SELECT EXISTS (SELECT 1 FROM users u JOIN roles r ON r.team_id = u.team_id AND r.id = u.role_id "
         "WHERE u.team_id = $1 AND u.active AND r.is_admin)",
-        viewer.team_id,
+        team_id,
     )
     if not left:
         raise Conflict("This is the team's last Admin: make somebody else Admin first.", path=("input",))
@@ -119,6 +145,14 @@ def _check_user(values: Mapping[str, Any]) -> None:
         raise Invalid("email: give an address such as rep@example.com.", path=_path("email"))
     if any("\0" in one or not one for one in values.get("external_ids") or ()):
         raise Invalid("externalIds: an id is empty or holds a null character.", path=_path("external_ids"))
+    _check_told(values)
+
+
+def _check_told(values: Mapping[str, Any]) -> None:
+    for field, limit in _LIMITS.items():
+        told = values.get(field)
+        if told is not None and (not told.strip() or len(told) > limit or "\0" in told):
+            raise Invalid(f"{_PATHS[field]}: give 1 to {limit} characters.", path=_path(field))
 
 
 async def _check_references(connection: Connection, viewer: Viewer, values: Mapping[str, Any]) -> None:
@@ -144,17 +178,21 @@ async def invite_user(connection: Connection, viewer: Viewer, values: Mapping[st
         Conflict: the team has somebody with this email address.
         Invalid: a value does not fit.
     """
-    await _begin(connection, viewer)
+    await begin(connection, viewer)
     _check_user(values)
     await _check_references(connection, viewer, values)
     given = dict(values)
-    scim_id, ended_on = given.pop("scim_external_id", None), given.pop("ended_on", None)
+    later = {
+        field: given.pop(field, None)
+        for field in ("scim_external_id", "formatted_name", "given_name", "family_name", "ended_on")
+    }
     try:
         user_id = await teams.create_user(connection, viewer.team_id, **given)
     except Conflict as error:
         raise Conflict("email: the team has somebody with this address already.", path=_path("email")) from error
-    if scim_id is not None or ended_on is not None:
-        await _set_user(connection, viewer.team_id, user_id, {"scim_external_id": scim_id, "ended_on": ended_on})
+    if any(value is not None for value in later.values()):
+        await _set_user(connection, viewer.team_id, user_id, later)
+    await _mark_groups(connection, viewer.team_id, {given.get("group_id")})
     user = await get_user(connection, viewer, user_id)
     after = {name: getattr(user, name) for name in sorted(USER_FIELDS)}
     await audit.record(connection, viewer, [NewEntry(AuditAction.USER_INVITED, ("User", user_id), None, after)])
@@ -167,11 +205,13 @@ async def _set_user(connection: Connection, team_id: UUID, user_id: UUID, column
     try:
         async with connection.transaction():
             await connection.execute(
-                f"UPDATE users SET {assignments} WHERE team_id = $1 AND id = $2", team_id, user_id, *columns.values()
+                f"UPDATE users SET {assignments}, changed_at = now() WHERE team_id = $1 AND id = $2",
+                team_id,
+                user_id,
+                *columns.values(),
             )
     except asyncpg.UniqueViolationError as error:
-        field = "scim_external_id" if "scim" in (error.constraint_name or "") else "email"
-        told = "externalId" if field == "scim_external_id" else "email"
+        told = _UNIQUE.get(error.constraint_name or "", "email")
         raise Conflict(f"{told}: somebody else on the team has it.", path=("input", told)) from error
     except asyncpg.CheckViolationError as error:
         if error.constraint_name == "users_employment_check":
@@ -179,6 +219,15 @@ async def _set_user(connection: Connection, team_id: UUID, user_id: UUID, column
         if error.constraint_name == "users_manager_id_check":
             raise Invalid("managerId: nobody manages themselves.", path=_path("manager_id")) from error
         raise
+
+
+async def _mark_groups(connection: Connection, team_id: UUID, group_ids: Iterable[UUID | None]) -> None:
+    """Note that other people are in some groups than before."""
+    await connection.execute(
+        "UPDATE groups SET changed_at = now() WHERE team_id = $1 AND id = ANY ($2::uuid[])",
+        team_id,
+        [group_id for group_id in group_ids if group_id is not None],
+    )
 
 
 async def update_user(connection: Connection, viewer: Viewer, user_id: UUID, values: Mapping[str, Any]) -> User:
@@ -190,13 +239,13 @@ async def update_user(connection: Connection, viewer: Viewer, user_id: UUID, val
         Conflict: somebody else has the address; it is the last Admin.
         Invalid: a value does not fit; the reporting line would become a circle.
     """
-    await _begin(connection, viewer)
+    await begin(connection, viewer)
     user = await get_user(connection, viewer, user_id)
     _require_giving(viewer, await _get_role(connection, viewer, user.role_id))
     changed = {name: value for name, value in values.items() if value != getattr(user, name)}
     if not changed:
         return user
-    if user.erased_at is not None:
+    if user.erased_at is not None and not set(changed) <= _OF_ERASED:
         raise Conflict("This person's data was erased: invite them anew.", path=("input", "userId"))
     _check_user(changed)
     await _check_references(connection, viewer, changed)
@@ -205,7 +254,9 @@ async def update_user(connection: Connection, viewer: Viewer, user_id: UUID, val
         raise Invalid("managerId: this person reports to the user, directly or further down.", path=_path("manager_id"))
     await _set_user(connection, viewer.team_id, user_id, changed)
     if "role_id" in changed:
-        await _require_an_admin(connection, viewer)
+        await require_an_admin(connection, viewer.team_id)
+    if "group_id" in changed:
+        await _mark_groups(connection, viewer.team_id, (user.group_id, changed["group_id"]))
     before = {name: getattr(user, name) for name in changed}
     await audit.record(connection, viewer, [NewEntry(AuditAction.USER_UPDATED, ("User", user_id), before, changed)])
     await events.mark_changed(connection, viewer.team_id)
@@ -232,8 +283,58 @@ async def _is_above(connection: Connection, team_id: UUID, user_id: UUID, other_
     )
 
 
+async def move_users(connection: Connection, viewer: Viewer, user_ids: Iterable[UUID], group_id: UUID | None) -> None:
+    """Put members into a group, out of the one that each is in; or out of all groups.
+
+    Args:
+        connection: Inside a transaction.
+        viewer: Who does it.
+        user_ids: Of the team; others are passed over.
+        group_id: Where to; None for no group.
+
+    Raises:
+        Forbidden: the viewer lacks `MANAGE_TEAM`, or one of the members may do more than the viewer.
+        NotFound: there is no such group.
+    """
+    await begin(connection, viewer)
+    if group_id is not None:
+        await _get_group(connection, viewer, group_id)
+    rows = await connection.fetch(
+        "SELECT id, group_id, role_id FROM users WHERE team_id = $1 AND id = ANY ($2::uuid[]) "
+        "AND group_id IS DISTINCT FROM $3 ORDER BY id",
+        viewer.team_id,
+        list(user_ids),
+        group_id,
+    )
+    if not rows:
+        return
+    for role in await people.roles_by_id(connection, viewer.team_id, list({row["role_id"] for row in rows})):
+        if role is not None:
+            _require_giving(viewer, role)
+    await connection.execute(
+        "UPDATE users SET group_id = $3, changed_at = now() WHERE team_id = $1 AND id = ANY ($2::uuid[])",
+        viewer.team_id,
+        [row["id"] for row in rows],
+        group_id,
+    )
+    await _mark_groups(connection, viewer.team_id, {group_id, *(row["group_id"] for row in rows)})
+    after = {"group_id": group_id}
+    await audit.record(
+        connection,
+        viewer,
+        [NewEntry(AuditAction.USER_UPDATED, ("User", row["id"]), {"group_id": row["group_id"]}, after) for row in rows],
+    )
+    await events.mark_changed(connection, viewer.team_id)
+
+
 async def deactivate_user(
-    connection: Connection, viewer: Viewer, user_id: UUID, *, now: datetime, ended_on: date | None = None
+    connection: Connection,
+    viewer: Viewer,
+    user_id: UUID,
+    *,
+    now: datetime,
+    ended_on: date | None = None,
+    removed: bool = False,
 ) -> User:
     """End a member's access at once: tokens and sessions are revoked, open streams end; their history stays.
 
@@ -243,6 +344,7 @@ async def deactivate_user(
         user_id: The member.
         now: The clock.
         ended_on: Their last day, from which goals ask nothing more; today if None.
+        removed: Whether the identity provider, too, is to know of them no more, until it brings them back.
 
     Raises:
         Forbidden: the viewer lacks `MANAGE_TEAM`, or the member may do more than the viewer.
@@ -250,62 +352,91 @@ async def deactivate_user(
         Conflict: it is the last Admin.
         Invalid: the last day is before the first.
     """
-    await _begin(connection, viewer)
+    await begin(connection, viewer)
     user = await get_user(connection, viewer, user_id)
     _require_giving(viewer, await _get_role(connection, viewer, user.role_id))
-    if not user.active:
+    after: dict[str, Any] = {}
+    if user.active:
+        last_day = ended_on or max(calendar_of(viewer).today(now), user.started_on or date.min)
+        after |= {"active": False, "ended_on": last_day}
+    if removed and user.scim_removed_at is None:
+        after["scim_removed_at"] = now
+    if not after:
         return user
-    last_day = ended_on or max(calendar_of(viewer).today(now), user.started_on or date.min)
-    await _set_user(connection, viewer.team_id, user_id, {"active": False, "ended_on": last_day})
-    await _require_an_admin(connection, viewer)
+    before = {name: getattr(user, name) for name in after}
+    await _set_user(connection, viewer.team_id, user_id, after)
+    await require_an_admin(connection, viewer.team_id)
+    if removed:
+        await _mark_groups(connection, viewer.team_id, {user.group_id})
+    await integrations.end_of_user(connection, viewer.team_id, user_id)
     revoked = await connection.fetch(
         "UPDATE tokens SET revoked_at = now() WHERE team_id = $1 AND user_id = $2 AND revoked_at IS NULL RETURNING id",
         viewer.team_id,
         user_id,
     )
-    before = {"active": True, "ended_on": user.ended_on}
-    after = {"active": False, "ended_on": last_day, "revoked_tokens": [row["id"] for row in revoked]}
+    after["revoked_tokens"] = [row["id"] for row in revoked]
     await audit.record(connection, viewer, [NewEntry(AuditAction.USER_DEACTIVATED, ("User", user_id), before, after)])
     await events.mark_changed(connection, viewer.team_id)
     return await get_user(connection, viewer, user_id)
 
 
 async def reactivate_user(connection: Connection, viewer: Viewer, user_id: UUID) -> User:
-    """Let a former member in again; their old tokens stay revoked.
+    """Let a former member in again, whoever ended their access; their old tokens stay revoked.
 
     Raises:
         Forbidden: the viewer lacks `MANAGE_TEAM`, or the member's role allows more than the viewer's.
         NotFound: there is no such user.
         Conflict: the person's data was erased.
     """
-    await _begin(connection, viewer)
+    await begin(connection, viewer)
     user = await get_user(connection, viewer, user_id)
     _require_giving(viewer, await _get_role(connection, viewer, user.role_id))
     if user.active:
         return user
     if user.erased_at is not None:
         raise Conflict("This person's data was erased: invite them anew.", path=("input", "userId"))
-    await _set_user(connection, viewer.team_id, user_id, {"active": True, "ended_on": None})
-    before, after = {"active": False, "ended_on": user.ended_on}, {"active": True, "ended_on": None}
+    after: dict[str, Any] = {"active": True, "ended_on": None}
+    if user.scim_removed_at is not None:
+        after["scim_removed_at"] = None
+    before = {name: getattr(user, name) for name in after}
+    await _set_user(connection, viewer.team_id, user_id, after)
+    if user.scim_removed_at is not None:
+        await _mark_groups(connection, viewer.team_id, {user.group_id})
     await audit.record(connection, viewer, [NewEntry(AuditAction.USER_REACTIVATED, ("User", user_id), before, after)])
     await events.mark_changed(connection, viewer.team_id)
     return await get_user(connection, viewer, user_id)
 
 
-async def create_group(connection: Connection, viewer: Viewer, name: str, parent_id: UUID | None) -> Group:
+async def create_group(
+    connection: Connection,
+    viewer: Viewer,
+    name: str,
+    parent_id: UUID | None,
+    *,
+    scim_external_id: str | None = None,
+) -> Group:
     """Make a group, below another or at the top.
 
     Raises:
         Forbidden: the viewer lacks `MANAGE_TEAM`.
         NotFound: there is no such group above.
-        Invalid: the name does not fit.
+        Invalid: the name or the external id does not fit.
+        Conflict: another group has the external id.
     """
-    await _begin(connection, viewer)
+    await begin(connection, viewer)
     _check_name(name)
+    _check_told({"scim_external_id": scim_external_id})
     if parent_id is not None:
         await _get_group(connection, viewer, parent_id, path="parentId")
-    group_id = await teams.create_group(connection, viewer.team_id, name, parent_id)
+    try:
+        group_id = await teams.create_group(
+            connection, viewer.team_id, name, parent_id, scim_external_id=scim_external_id
+        )
+    except Conflict as error:
+        raise Conflict("externalId: another group has it.", path=_path("scim_external_id")) from error
     after = {"name": name, "parent_id": parent_id}
+    if scim_external_id is not None:
+        after["scim_external_id"] = scim_external_id
     await audit.record(connection, viewer, [NewEntry(AuditAction.GROUP_CREATED, ("Group", group_id), None, after)])
     await events.mark_changed(connection, viewer.team_id)
     return await _get_group(connection, viewer, group_id)
@@ -326,20 +457,21 @@ async def update_group(connection: Connection, viewer: Viewer, group_id: UUID, v
         Invalid: the name does not fit; the group would be below itself.
         Conflict: another group has the external id.
     """
-    await _begin(connection, viewer)
+    await begin(connection, viewer)
     group = await _get_group(connection, viewer, group_id)
     changed = {name: value for name, value in values.items() if value != getattr(group, name)}
     if not changed:
         return group
     if "name" in changed:
         _check_name(changed["name"])
+    _check_told(changed)
     if changed.get("parent_id") is not None:
         await _get_group(connection, viewer, changed["parent_id"], path="parentId")
     assignments = ", ".join(f"{name} = ${place}" for place, name in enumerate(changed, 3))
     try:
         async with connection.transaction():
             await connection.execute(
-                f"UPDATE groups SET {assignments} WHERE team_id = $1 AND id = $2",
+                f"UPDATE groups SET {assignments}, changed_at = now() WHERE team_id = $1 AND id = $2",
                 viewer.team_id,
                 group_id,
                 *changed.values(),
@@ -347,7 +479,7 @@ async def update_group(connection: Connection, viewer: Viewer, group_id: UUID, v
     except asyncpg.CheckViolationError as error:
         raise Invalid("parentId: a group cannot be below itself.", path=("input", "parentId")) from error
     except asyncpg.UniqueViolationError as error:
-        raise Conflict("externalId: another group has it.", path=("input", "externalId")) from error
+        raise Conflict("externalId: another group has it.", path=_path("scim_external_id")) from error
     before = {name: getattr(group, name) for name in changed}
     await audit.record(connection, viewer, [NewEntry(AuditAction.GROUP_UPDATED, ("Group", group_id), before, changed)])
     await events.mark_changed(connection, viewer.team_id)
@@ -362,7 +494,7 @@ async def remove_group(connection: Connection, viewer: Viewer, group_id: UUID) -
         NotFound: there is no such group.
         Conflict: it has members, groups below it, or goals, whose history would be lost.
     """
-    await _begin(connection, viewer)
+    await begin(connection, viewer)
     group = await _get_group(connection, viewer, group_id)
     for table, column, what in (
         ("users", "group_id", "members: move them first"),
@@ -387,7 +519,7 @@ async def create_role(connection: Connection, viewer: Viewer, name: str, permiss
         Conflict: the team has a role of this name.
         Invalid: the name does not fit.
     """
-    await _begin(connection, viewer)
+    await begin(connection, viewer)
     _check_name(name)
     allowed = _require_holding(viewer, permissions)
     try:
@@ -425,7 +557,7 @@ async def update_role(
         Conflict: the role is built in; another has the name.
         Invalid: the name does not fit.
     """
-    await _begin(connection, viewer)
+    await begin(connection, viewer)
     role = await _editable_role(connection, viewer, role_id)
     wanted: dict[str, Any] = {}
     if name is not None and name != role.name:
@@ -462,7 +594,7 @@ async def remove_role(connection: Connection, viewer: Viewer, role_id: UUID) -> 
         NotFound: there is no such role.
         Conflict: the role is built in, or somebody has it.
     """
-    await _begin(connection, viewer)
+    await begin(connection, viewer)
     role = await _editable_role(connection, viewer, role_id)
     if await connection.fetchval(
         "SELECT EXISTS (SELECT 1 FROM users WHERE team_id = $1 AND role_id = $2)", viewer.team_id, role_id

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _USER_COLUMNS = (
     "u.id, u.team_id, u.name, u.email, u.active, u.is_rep, u.deals_access, u.role_id, u.group_id, u.manager_id, "
-    "u.external_ids, u.started_on, u.ended_on, u.created_at, u.scim_external_id, u.erased_at"
+    "u.external_ids, u.started_on, u.ended_on, u.created_at, u.scim_external_id, u.scim_user_name, u.scim_removed_at, "
+    "u.formatted_name, u.given_name, u.family_name, u.erased_at, u.changed_at"
 )
 
 

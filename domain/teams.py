@@ -84,13 +84,22 @@ async def create_role(connection: Connection, team_id: UUID, name: str, permissi
     return await _insert(connection, "roles", "role", {"team_id": team_id, "name": name, "permissions": allowed})
 
 
-async def create_group(connection: Connection, team_id: UUID, name: str, parent_id: UUID | None = None) -> UUID:
+async def create_group(
+    connection: Connection,
+    team_id: UUID,
+    name: str,
+    parent_id: UUID | None = None,
+    *,
+    scim_external_id: str | None = None,
+) -> UUID:
     """Make a group, below another one or at the top.
 
     Raises:
         NotFound: there is no such parent in the team.
+        Conflict: another group has the external id.
     """
-    return await _insert(connection, "groups", "group", {"team_id": team_id, "name": name, "parent_id": parent_id})
+    columns = {"team_id": team_id, "name": name, "parent_id": parent_id, "scim_external_id": scim_external_id}
+    return await _insert(connection, "groups", "group", columns)
 
 
 async def create_user(
@@ -106,6 +115,7 @@ async def create_user(
     deals_access: bool = False,
     external_ids: Iterable[str] = (),
     started_on: date | None = None,
+    scim_user_name: str | None = None,
 ) -> UUID:
     """Make a user; `started_on` is the first day with the team, where that is known.
 
@@ -125,6 +135,7 @@ async def create_user(
         "deals_access": deals_access,
         "external_ids": list(external_ids),
         "started_on": started_on,
+        "scim_user_name": scim_user_name,
     }
     return await _insert(connection, "users", "user", columns)
 

@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 PREFIX = "sl_"
 SECRET_BYTES = 32
+SESSIONS_KEPT = timedelta(days=30)
+"""So long after its end, a browser's session is kept."""
+PRUNE_LOT = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,3 +150,20 @@ async def revoke_token(connection: Connection, team_id: UUID, token_id: UUID) ->
     if alive is None:
         raise NotFound("No such token.")
     return bool(alive)
+
+
+async def prune_sessions(connection: Connection) -> int:
+    """Forget browsers' sessions that ended long ago; one lot. Returns how many. Served by tokens_sessions_idx.
+
+    API tokens stay: one whose text was derived, and that was revoked, must not come to life when it is made again.
+    """
+    rows = await connection.fetch(
+        """
+        DELETE FROM tokens WHERE id IN (
+            SELECT id FROM tokens WHERE kind = 'session' AND expires_at < now() - $1::interval LIMIT $2
+        ) RETURNING 1
+        """,
+        SESSIONS_KEPT,
+        PRUNE_LOT,
+    )
+    return len(rows)

@@ -60,6 +60,8 @@ class Group(Row):
         "sideline.Group", related_name=False, null=True, db_constraint=False
     )
     scim_external_id = fields.CharField(max_length=255, null=True)
+    created_at = fields.DatetimeField(db_default=created_now())
+    changed_at = fields.DatetimeField(db_default=created_now(), description="Itself or who is in it")
 
     class Meta:
         table = "groups"
@@ -101,10 +103,20 @@ class User(Row):
     scim_external_id = fields.CharField(
         max_length=255, null=True, description="What the identity provider calls the person; its own business"
     )
+    scim_user_name = fields.CharField(
+        max_length=255, null=True, description="The provider's user name, where that is not the email address"
+    )
+    scim_removed_at = fields.DatetimeField(null=True, description="When the identity provider removed the person")
+    formatted_name = fields.CharField(
+        max_length=400, null=True, description="The whole name as the identity provider writes it"
+    )
+    given_name = fields.CharField(max_length=200, null=True, description="As the identity provider says")
+    family_name = fields.CharField(max_length=200, null=True, description="As the identity provider says")
     erased_at = fields.DatetimeField(null=True, description="When the person's data was erased on request")
     started_on = fields.DateField(null=True, description="First day with the team; null where nobody has said")
     ended_on = fields.DateField(null=True, description="Last day with the team")
     created_at = fields.DatetimeField(db_default=created_now())
+    changed_at = fields.DatetimeField(db_default=created_now())
 
     class Meta:
         table = "users"
