@@ -128,15 +128,16 @@ BASE_SUMS: tuple[BaseSum, ...] = (
 
 BASE_SUM_NAMES: tuple[str, ...] = tuple(base.name for base in BASE_SUMS)
 
-FEED_OF_KIND: dict[ActivityKind, Feed] = {
-    _E: Feed.EMAIL,
-    _C: Feed.CALLS,
-    _M: Feed.CALENDAR,
-    _V: Feed.CONVERSATIONS,
-    _S: Feed.CADENCE,
-    _T: Feed.CADENCE,
-    _O: Feed.CRM,
+FEEDS_OF_KIND: dict[ActivityKind, tuple[Feed, ...]] = {
+    _E: (Feed.EMAIL,),
+    _C: (Feed.CALLS,),
+    _M: (Feed.CALENDAR,),
+    _V: (Feed.CONVERSATIONS,),
+    _S: (Feed.CADENCE,),
+    _T: (Feed.CADENCE,),
+    _O: (Feed.CRM, Feed.DEALS),
 }
+"""By what an activity of a kind may come: an opportunity by the sync of opportunities, that of deals, or both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,7 +380,7 @@ _DEFINITIONS: tuple[MetricDefinition, ...] = (
         "NEW_PIPELINE",
         "New pipeline",
         _U.MONEY,
-        _F.CRM,
+        _F.DEALS,
         "new_pipeline",
         "Amount of the opportunities that entered the pipeline, in the team's currency at the day's rate.",
     ),
@@ -387,7 +388,7 @@ _DEFINITIONS: tuple[MetricDefinition, ...] = (
         "CLOSED_WON_COUNT",
         "Deals won",
         _U.COUNT,
-        _F.CRM,
+        _F.DEALS,
         "closed_won_count",
         "Opportunities won, on the day of closing.",
     ),
@@ -395,7 +396,7 @@ _DEFINITIONS: tuple[MetricDefinition, ...] = (
         "CLOSED_WON_AMOUNT",
         "Closed won",
         _U.MONEY,
-        _F.CRM,
+        _F.DEALS,
         "closed_won_amount",
         "Amount of the opportunities won, in the team's currency at the day's rate.",
     ),
@@ -403,7 +404,7 @@ _DEFINITIONS: tuple[MetricDefinition, ...] = (
         "WIN_RATE",
         "Win rate",
         _U.RATIO,
-        _F.CRM,
+        _F.DEALS,
         "closed_won_count",
         "Opportunities won per opportunity closed, won or lost.",
         ("closed_won_count", "closed_lost_count"),
@@ -412,7 +413,7 @@ _DEFINITIONS: tuple[MetricDefinition, ...] = (
         "AVERAGE_DEAL",
         "Average deal",
         _U.MONEY,
-        _F.CRM,
+        _F.DEALS,
         "closed_won_amount",
         "Amount won per opportunity won.",
         ("closed_won_count",),
@@ -421,7 +422,7 @@ _DEFINITIONS: tuple[MetricDefinition, ...] = (
         "SALES_CYCLE",
         "Sales cycle",
         _U.DAYS,
-        _F.CRM,
+        _F.DEALS,
         "sales_cycle_days",
         "Days from creation to winning, mean over the opportunities won.",
         ("sales_cycle_count",),
@@ -517,6 +518,8 @@ _NEXT_STEP: dict[Feed, str] = {
     Feed.CADENCE: "No cadence steps have come in yet: connect your engagement platform, or import records of the kinds "
     "cadence_step and task.",
     Feed.CRM: "No opportunities have come in yet: connect your CRM, or import records of the kind opportunity.",
+    Feed.DEALS: "No deals have come in yet: let an Admin with access to deals switch on their sync from the CRM, or "
+    "import records of the kind opportunity.",
 }
 
 

@@ -5,17 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.errors import Invalid
 from domain.secrets import SecretBox
 
 
+class OAuthClient(BaseModel):
+    """The operator's registration at a vendor."""
+
+    client_id: str
+    client_secret: SecretStr = SecretStr("")
+
+
 class Settings(BaseSettings):
     """The settings; each is read from `SIDELINE_<NAME>`, the port also from `PORT`."""
 
-    model_config = SettingsConfigDict(env_prefix="SIDELINE_", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SIDELINE_", extra="ignore", populate_by_name=True, env_nested_delimiter="__"
+    )
 
     home: Path = Field(default=Path(".sideline"), description="Where the embedded services keep their data.")
     database_url: str | None = Field(default=None, description="postgresql://… of a real server.")
@@ -48,9 +57,27 @@ class Settings(BaseSettings):
     query_tokens: int = Field(default=5_000, ge=10, le=1_000_000, description="Words and signs of a GraphQL document.")
     query_cost: int = Field(default=300_000, ge=100, description="The most that one GraphQL operation may cost.")
     cost_per_minute: int = Field(default=20_000_000, ge=100, description="The most that a credential may spend.")
+    operations_at_once: int = Field(
+        default=8, ge=1, le=1000, description="Operations of one person that run at the same time in one API process."
+    )
     request_seconds: float = Field(default=30.0, gt=0, description="The longest that a request is worked at.")
     introspection: bool = Field(default=True, description="Whether the schema may be asked for.")
     graphiql: bool = Field(default=True, description="Whether the GraphiQL page is served.")
+    public_url: str | None = Field(
+        default=None, description="Where people reach the API, for the way back from a vendor's sign-in."
+    )
+    oauth_clients: dict[str, OAuthClient] = Field(
+        default_factory=dict, description="Registrations at vendors, by connector: client_id and client_secret."
+    )
+    connector_urls: dict[str, str] = Field(
+        default_factory=dict, description="Addresses instead of the vendors' own, by connector."
+    )
+    import_roots: str | None = Field(
+        default=None, description="Folders below which the connector `files` may read, separated by `:`."
+    )
+    integrations_to_private_addresses: bool = Field(
+        default=False, description="Let integrations go to private and loopback addresses too, and over http."
+    )
     oidc_issuer: str | None = Field(default=None, description="Issuer whose JWTs are accepted as bearer tokens.")
     oidc_audience: str | None = Field(default=None, description="The `aud` that such a JWT must hold.")
     oidc_algorithm: Literal["RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "EdDSA"] = "RS256"

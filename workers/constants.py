@@ -3,6 +3,13 @@
 SWEEP_SECONDS = 2.0
 """How often PostgreSQL is asked for work that no hint has brought."""
 JOBS_AT_ONCE = 4
+"""Jobs that keep a worker and the database busy."""
+WAITING_JOBS_AT_ONCE = 16
+"""Jobs that mostly wait for a vendor's answer."""
+SCHEDULE_SECONDS = 5.0
+"""How often integrations whose time has come are looked for."""
+SCHEDULE_LOT = 500
+"""Integrations that are scheduled in one transaction."""
 RECONNECT_SECONDS = (0.5, 1.0, 2.0, 5.0)
 STOP_SECONDS = 15.0
 """How long a job that is told to stop gets for its running transaction."""

@@ -33,6 +33,9 @@ class Job(Row):
     team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("sideline.Team", related_name=False)
     kind = fields.CharField(max_length=40)
     run_key = fields.CharField(max_length=255, description="Two jobs of a team with one run key are one job")
+    exclusive_key = fields.CharField(
+        max_length=255, null=True, description="At most one job with it is scheduled or running at a time"
+    )
     requested_by_id: UUID | None
     requested_by: fields.ForeignKeyNullableRelation[User] = fields.ForeignKeyField(
         "sideline.User", related_name=False, null=True, db_constraint=False

@@ -7,6 +7,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from tortoise import fields
+from tortoise.contrib.postgres.fields import ArrayField
 from tortoise.fields.db_defaults import SqlDefault
 from tortoise.migrations.constraints import CheckConstraint, UniqueConstraint
 
@@ -22,6 +23,7 @@ class Feed(StrEnum):
     CONVERSATIONS = "conversations"
     CADENCE = "cadence"
     CRM = "crm"
+    DEALS = "deals"
 
 
 class FiscalCalendar(StrEnum):
@@ -51,12 +53,20 @@ class Team(Row):
     show_peer_statistics = fields.BooleanField(db_default=True)
     on_track_pace = fields.DecimalField(max_digits=5, decimal_places=3, db_default=SqlDefault("1.000"))
     at_risk_pace = fields.DecimalField(max_digits=5, decimal_places=3, db_default=SqlDefault("0.800"))
+    mail_domains = ArrayField(
+        element_type="text",
+        db_default=SqlDefault("'{}'"),
+        description="Lower case; who has an address there is no customer. Empty: the domains of its people",
+    )
     keep_bodies_days = fields.IntField(null=True, description="Bodies of emails; null is for ever")
     keep_activities_days = fields.IntField(null=True, description="Activities; their numbers stay")
     keep_audit_days = fields.IntField(null=True, description="The audit log")
     activities_from = fields.DateField(
         null=True, description="Activities before this day have been removed; only their numbers are left"
     )
+    activities_from_at = fields.DatetimeField(null=True, description="When that day began, in the time zone of then")
+    erasures = fields.IntField(db_default=0, description="How many people's data was erased")
+    erasure_key = fields.BinaryField(null=True, description="Sealed; keys the digests of erased people's names")
     demo = fields.BooleanField(db_default=False, description="Its people may be signed in as in demo mode")
     created_at = fields.DatetimeField(db_default=created_now())
 
@@ -76,6 +86,7 @@ class Team(Row):
             CheckConstraint(
                 "least(keep_bodies_days, keep_activities_days, keep_audit_days) > 0", "teams_retention_check"
             ),
+            CheckConstraint("(activities_from IS NULL) = (activities_from_at IS NULL)", "teams_activities_from_check"),
             CheckConstraint("length(name) > 0", "teams_name_check"),
         ]
 
