@@ -26,9 +26,10 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 SPAN = timedelta(days=300)
 
 
-def _record(random: Random, number: int, users: list[str]) -> dict[str, Any]:
+def import_record(random: Random, number: int, users: list[str], rows: int = ROWS) -> dict[str, Any]:
+    """A record of a file of so many."""
     # In the order of time, as systems write their exports.
-    moment = (START + SPAN * number / ROWS).isoformat()
+    moment = (START + SPAN * number / rows).isoformat()
     record: dict[str, Any] = {
         "externalId": f"x{number}",
         "user": random.choice(users),
@@ -45,7 +46,8 @@ def _record(random: Random, number: int, users: list[str]) -> dict[str, Any]:
     return record | {"kind": "meeting", "startsAt": moment, "endsAt": moment, "status": "held"}
 
 
-async def _team() -> tuple[UUID, dict[str, UUID]]:
+async def import_team() -> tuple[UUID, dict[str, UUID]]:
+    """A team and its reps by their addresses."""
     async with acquire(ALL_TEAMS) as connection:
         team_id = await teams.create_team(connection, name="Import", timezone="America/New_York")
         role_id = await teams.role_named(connection, team_id, teams.USER)
@@ -62,14 +64,14 @@ async def measure(database_url: str) -> Comparison:
     await database.connect(database_url, pool_size=4)
     bodies.use_keys(SecretBox([make_key()]))
     try:
-        team_id, users = await _team()
-        floor_team, floor_users = await _team()
+        team_id, users = await import_team()
+        floor_team, floor_users = await import_team()
         random = Random(1)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "records.ndjson"
             with file.open("w") as output:
                 for number in range(ROWS):
-                    output.write(json.dumps(_record(random, number, list(users))) + "\n")
+                    output.write(json.dumps(import_record(random, number, list(users))) + "\n")
             rounds = itertools.count()
 
             def pieces() -> Any:

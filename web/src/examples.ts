@@ -12,6 +12,7 @@ import setGoalsVariables from './examples/set-goals.variables.json?raw';
 import setGoals from './examples/set-goals.graphql?raw';
 import reps from './examples/reps.graphql?raw';
 import teamVariables from './examples/team.variables.json?raw';
+import setup from './examples/setup.graphql?raw';
 import team from './examples/team.graphql?raw';
 import viewer from './examples/viewer.graphql?raw';
 
@@ -25,6 +26,7 @@ export const EXAMPLES: { query: string; variables?: string }[] = [
   { query: goalEvents },
   { query: activities },
   { query: viewer },
+  { query: setup },
   { query: importing, variables: importVariables },
   { query: job, variables: jobVariables },
 ];
