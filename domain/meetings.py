@@ -67,6 +67,7 @@ TITLE_LENGTH: Final = 2000
 
 _NOBODY: Final = ("resource.calendar.google.com", "group.calendar.google.com")
 _STATUSES: Final = ("held", "booked", "cancelled")
+_KEPT: Final = ("", "moved", "alone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ def meetings_of(
         else:
             rows.append(replace(row, status="cancelled"))
 
-    told = {row.current for row in rows}
+    told = {row.current for row in rows} | {row.key for row in rows}
     bookings = _bookings(counting, rows, memory.settled_before, now)
     for key, booked_at in bookings.items():
         if key not in told and booked_at <= now and _in_range(counting[key]):
@@ -261,7 +262,7 @@ def _told(key: _Key, one: Occurrence, booked_at: datetime, now: datetime) -> _Ro
         status=_status(one, now),
         moves=0,
         title=_title(one.title),
-        kept=False,
+        kept="",
     )
 
 
@@ -299,32 +300,35 @@ def _rekeyed(
 ) -> list[_Row]:
     """What was told, with the keys that it has in the calendar now."""
     since = (memory.settled_before or 0) - int(REACH.total_seconds())
-    standing = [row for row in memory.rows if row.status != "cancelled" and not row.kept and row.ends >= since]
+    standing = [row for row in memory.rows if row.status != "cancelled" and row.kept != "alone" and row.ends >= since]
     gone = [row for row in standing if row.current not in listed]
     missing = len(gone) + len(memory.upcoming - listed.keys())
     if not gone or 2 * missing <= len(standing) + len(memory.upcoming):
         return memory.rows
     known = {row.current for row in memory.rows} | memory.upcoming
-    new = _Places((_seconds(one.starts_at), key) for key, one in counting.items() if key not in known)
+    unknown = [(key, one) for key, one in counting.items() if key not in known]
+    new = _Places((_seconds(one.starts_at) if key is None else key, key) for key, one in unknown)
     over = _Places(place for place in new.places if counting[place[1]].ends_at <= now)
     found: dict[_Key, _Row] = {}
     for row in gone:
+        begins = row.starts if row.current is None else row.current
         if _instant(row.ends) > now:
-            if (place := new.nearest(row.starts)) is not None:
+            if (place := new.nearest(begins)) is not None:
                 new.places.remove(place)
+                over.places = [one for one in over.places if one != place]
                 found[row.current] = replace(row, current=place[1])
-        elif (place := over.nearest(row.starts)) is not None:
+        elif (place := over.nearest(begins)) is not None:
             over.places.remove(place)
             new.places.remove(place)
-            found[row.current] = replace(row, current=place[1], kept=True)
-        elif new.nearest(row.starts) is not None:
+            found[row.current] = replace(row, current=place[1], kept="moved")
+        elif new.nearest(begins) is not None:
             # What it was moved to is still to come, and is another meeting: this one is over.
-            found[row.current] = replace(row, kept=True)
+            found[row.current] = replace(row, kept="alone")
     return [found.get(row.current, row) for row in memory.rows]
 
 
 class _Places:
-    """Occurrences by when they start, in seconds since 1970."""
+    """Occurrences by their original starts, in seconds since 1970."""
 
     def __init__(self, places: Iterable[tuple[int, _Key]]) -> None:
         self.places = sorted(places, key=lambda place: (place[0], place[1] or 0))
@@ -354,7 +358,8 @@ class _Row:
         status: "held", "booked" or "cancelled".
         moves: How often it was moved.
         title: What it is called.
-        kept: It stays as it is, whatever becomes of the event.
+        kept: Why it stays as it is, whatever becomes of the event: "moved", since it was over when its series was moved
+            and got its current key; "alone", since nothing in the calendar is it any more. Empty if it does not.
     """
 
     key: _Key
@@ -365,7 +370,7 @@ class _Row:
     status: str
     moves: int
     title: str | None
-    kept: bool
+    kept: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,7 +404,7 @@ def _packed(rows: Sequence[_Row], upcoming: Sequence[int], now: datetime) -> dic
             _STATUSES.index(row.status),
             row.moves,
             titles.setdefault(row.title, len(titles)),
-            int(row.kept),
+            _KEPT.index(row.kept),
             0 if row.current == row.key else [row.current],
         ]
         while len(values) > 1 and values[-1] == 0:
@@ -429,14 +434,14 @@ def _remembered(state: Mapping[str, Any] | None) -> _Memory:
             status=_STATUSES[values[4]],
             moves=values[5],
             title=state["titles"][values[6]],
-            kept=bool(values[7]),
+            kept=_KEPT[values[7]],
         )
         rows.append(row)
         before = row
     return _Memory(rows, frozenset(state["upcoming"]), state["at"] - int(LOOK_BACK.total_seconds()))
 
 
-_START: Final = _Row(key=None, current=None, starts=0, ends=0, booked=0, status="held", moves=0, title=None, kept=False)
+_START: Final = _Row(key=None, current=None, starts=0, ends=0, booked=0, status="held", moves=0, title=None, kept="")
 
 
 def _record(uid: str, row: _Row, owner: str) -> dict[str, Any]:

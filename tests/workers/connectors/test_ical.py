@@ -3,6 +3,7 @@
 Invariants:
 A. A sync is one request; where nothing has changed it brings nothing, whatever the server knows of conditions.
 B. If anything has, everything is listed, one document a UID, with the zones that it needs and nothing that is not read.
+   What is gone is deleted, unless it was over for so long that the server may just not show it any more.
 C. What is no calendar, or half of one, takes nothing away.
 D. Who is invited is told by addresses, however they are written; the owner's other addresses are the owner's.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,7 +27,7 @@ from tests.doubles.ical import CUSTOMER, IcalDouble, event_text
 from tests.workers.connectors.session import TestSession, pull_all
 from workers.connectors.ical import connector, own_addresses
 from workers.connectors.ical.events import read_events
-from workers.connectors.ical.feed import read_feed
+from workers.connectors.ical.feed import last_day, read_feed
 
 OWNER = "rep@double.test"
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -76,8 +77,8 @@ async def test_a_sync_is_one_request_and_brings_nothing_twice(
     double.change(names[1])
     double.remove(names[2])
     (page,), cursor = await pull_all(connector, session, cursor)
-    assert page.begins_full
-    assert [one.id for one in page.documents] == names[:2]
+    assert not page.begins_full
+    assert [(one.id, one.deleted) for one in page.documents] == [(names[2], True), (names[0], False), (names[1], False)]
     assert len(double.seen) == 3
     assert [one.status for one in double.seen] == [200, 304 if validators else 200, 200]
 
@@ -102,13 +103,43 @@ async def test_the_order_of_events_is_no_change(double: IcalDouble, session: Tes
     assert page.documents == ()
 
 
-async def test_an_emptied_calendar_is_a_listing_of_nothing(double: IcalDouble, session: TestSession) -> None:
-    double.add(2)
-    _, cursor = await pull_all(connector, session)
+async def test_what_drops_out_of_a_window_stays_and_what_is_deleted_goes(
+    double: IcalDouble, session: TestSession
+) -> None:
+    def at(days: int, *lines: str) -> str:
+        begins = session.now + timedelta(days=days)
+        return vevent(f"{days}{lines}", f"DTSTART:{begins:%Y%m%dT%H%M%SZ}", *lines)
+
+    until = f"{session.now - timedelta(days=60):%Y%m%d}"
+    kept = [at(-100), at(-40), at(-200, f"RRULE:FREQ=DAILY;UNTIL={until}"), at(-40, "DTEND:x", "RDATE:y")]
+    gone = [at(-20), at(0), at(300), at(-200, "RRULE:FREQ=WEEKLY"), at(-200, "RRULE:FREQ=DAILY;COUNT=3")]
+    for text in (*kept, *gone):
+        double.put(text, text)
+    (page,), cursor = await pull_all(connector, session)
+    assert (len(page.documents), page.begins_full) == (9, True)
     double.events = {}
     double.modified += timedelta(seconds=1)
-    (page,), _ = await pull_all(connector, session, cursor)
-    assert (page.documents, page.begins_full) == ([], True)
+    (page,), cursor = await pull_all(connector, session, cursor)
+    assert (page.begins_full, cursor["watched"]) == (False, {})
+    assert sorted(one.id for one in page.documents) == sorted(text.split("\n")[1][4:] for text in gone)
+    assert all(one.deleted for one in page.documents)
+
+
+def test_the_last_day_of_an_event() -> None:
+    assert last_day(vevent("a", "DTSTART;TZID=x:20260302T090000", "DTEND;TZID=x:20260303T090000")) == date(2026, 3, 3)
+    assert last_day(vevent("a", "DTSTART:20260302T090000Z", "RDATE:20260401T090000Z,20260501/P1D")) == date(2026, 5, 1)
+    assert last_day(vevent("a", "DTSTART:20260302T090000Z", "RRULE:FREQ=DAILY;until=20270101T000000Z")) == date(
+        2027, 1, 1
+    )
+    assert last_day(vevent("a", "DTSTART:20260302T090000Z", "RRULE:FREQ=DAILY;COUNT=3")) is None
+    assert last_day(vevent("a", "DTSTART:20261399")) is None
+    zoned = feed_of(
+        ZONE.format(name="Office").replace("END:ST", "RRULE:FREQ=DAILY\nEND:ST"),
+        vevent("a", "DTSTART;TZID=Office:20260302T0"),
+    )
+    assert "RRULE" in zoned.events["a"]
+    assert last_day(zoned.events["a"]) == date(2026, 3, 2)
+    assert last_day("") is None
 
 
 @pytest.mark.parametrize(
