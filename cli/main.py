@@ -36,6 +36,8 @@ token_app = typer.Typer(no_args_is_help=True, help="Bearer tokens.")
 app.add_typer(token_app, name="token")
 audit_app = typer.Typer(no_args_is_help=True, help="The audit log.")
 app.add_typer(audit_app, name="audit")
+person_app = typer.Typer(no_args_is_help=True, help="All data of a person.")
+app.add_typer(person_app, name="person")
 messages = Console(stderr=True)
 
 TeamOption = Annotated[str | None, typer.Option("--team", help="The team's name, where more than one fits.")]
@@ -100,21 +102,12 @@ def up(
 @app.command()
 def api() -> None:
     """Serve the API alone, on the configured PostgreSQL and Redis."""
-    import uvicorn
+    from api.server import serve
 
     settings = load_settings()
     settings.require_database_url()
     settings.require_redis_url()
-    uvicorn.run(
-        "api.app:app_from_environment",
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        log_level=settings.log_level,
-        timeout_graceful_shutdown=10,
-        # A compressor for each of thousands of streams costs more than it saves.
-        ws_per_message_deflate=False,
-    )
+    serve(settings, access_log=True)
 
 
 @app.command()
@@ -230,7 +223,7 @@ def example_crm(
 def token_create(
     email: Annotated[str, typer.Argument(help="Whose token.")],
     name: Annotated[str, typer.Option(help="What it is for.")] = "Command line",
-    scope: Annotated[list[str] | None, typer.Option(help="READ, WRITE or IMPORT; all by default.")] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="READ, WRITE, IMPORT or SCIM; all by default.")] = None,
     days: Annotated[int | None, typer.Option(min=1, help="When it ends; never by default.")] = None,
     team: TeamOption = None,
 ) -> None:
@@ -286,6 +279,38 @@ def token_revoke(
             return await tokens.revoke_token(connection, user.team_id, token_id)
 
     print("revoked" if _with_database(work) else "it was revoked already")
+
+
+@person_app.command("export")
+def person_export(email: Annotated[str, typer.Argument(help="Whose data.")], team: TeamOption = None) -> None:
+    """Write all data of a person to standard output, one JSON object a line; see domain/personal_data.py."""
+    from domain.personal_data import begin_export_for_operator
+
+    async def work() -> None:
+        user = await _user(email, team)
+        export = await begin_export_for_operator(user.team_id, user.id)
+        async for lines in export.lines():
+            sys.stdout.write(lines.decode())
+
+    _with_database(work)
+
+
+@person_app.command("erase")
+def person_erase(
+    email: Annotated[str, typer.Argument(help="Whose data.")],
+    team: TeamOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase a person's data on request, for good; ends their access. Their numbers stay as counts."""
+    from cli.people import erase
+
+    if not yes:
+        typer.confirm(f"Erase all data of {email} for good? Their numbers stay as counts.", abort=True, err=True)
+
+    async def work() -> str:
+        return await erase(await _user(email, team))
+
+    print(_with_database(work))
 
 
 @app.command("rotate-keys")

@@ -225,12 +225,9 @@ class Supervisor:
             "SIDELINE_SECRET_KEYS": with_secret_keys(self.settings).secret_keys or "",
         }
         environment.pop("SIDELINE_PORT", None)
-        api = [sys.executable, "-m", "uvicorn", "--factory", "api.app:app_from_environment", "--no-access-log"]
-        api += ["--host", self.settings.host, "--port", str(port), "--timeout-graceful-shutdown", "10"]
-        # A compressor for each of thousands of streams costs more than it saves.
-        api += ["--ws-per-message-deflate", "false"]
+        environment |= {"PORT": str(port), "SIDELINE_HOST": self.settings.host}
         self.children = [
-            _Child("API", api, environment, self.home / "api.log"),
+            _Child("API", [sys.executable, "-m", "api"], environment, self.home / "api.log"),
             _Child("worker", [sys.executable, "-m", "workers"], environment, self.home / "worker.log"),
         ]
         for child in self.children:

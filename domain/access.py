@@ -291,6 +291,83 @@ def may_see_job(viewer: Viewer, requested_by_id: UUID | None) -> bool:
     return requested_by_id == viewer.user_id or may(viewer, Permission.MANAGE_TEAM)
 
 
+@dataclass(frozen=True, slots=True)
+class IntegrationSight:
+    """The connections that a viewer may see: their own calendars, and those of the team with `MANAGE_TEAM`.
+
+    Args:
+        team_id: The team.
+        user_id: The viewer.
+        team_wide: Whether the team's are among them.
+    """
+
+    team_id: UUID
+    user_id: UUID
+    team_wide: bool
+
+    def sees(self, team_id: UUID, owner_id: UUID | None) -> bool:
+        """Whether one connection is in sight."""
+        return team_id == self.team_id and (owner_id == self.user_id or (owner_id is None and self.team_wide))
+
+    def filter(self, relation: str, arguments: list[object]) -> str:
+        """The same as SQL over a relation with team_id and owner_id."""
+        arguments += [self.team_id, self.user_id]
+        n = len(arguments)
+        shared = f" OR {relation}.owner_id IS NULL" if self.team_wide else ""
+        return f"{relation}.team_id = ${n - 1} AND ({relation}.owner_id = ${n}{shared})"
+
+
+def see_integrations(viewer: Viewer) -> IntegrationSight:
+    """The connections that the viewer may see. A calendar is nobody's business but its owner's."""
+    return IntegrationSight(viewer.team_id, viewer.user_id, may(viewer, Permission.MANAGE_TEAM))
+
+
+def may_sync_deals(viewer: Viewer) -> bool:
+    """Whether the viewer may switch the CRM sync of deals: the role Admin and a seat for deals, both."""
+    return viewer.is_admin and viewer.deals_access
+
+
+def require_deals(viewer: Viewer) -> None:
+    """Refuse whoever lacks the role Admin or the seat for deals.
+
+    Raises:
+        Forbidden: naming which of them is missing.
+    """
+    if not viewer.is_admin:
+        raise Forbidden("The CRM sync of deals needs the role Admin and access to deals.", permission="Admin")
+    if not viewer.deals_access:
+        raise Forbidden("The CRM sync of deals needs access to deals too, a seat.", permission="dealsAccess")
+
+
+def require_team_integrations(viewer: Viewer, *, deals: bool) -> None:
+    """Refuse a viewer who may not connect, change or end a connection of the team.
+
+    Args:
+        viewer: Who asks.
+        deals: Whether it syncs deals, before or after.
+
+    Raises:
+        Forbidden: naming what is missing.
+    """
+    require(viewer, Permission.MANAGE_TEAM)
+    if deals:
+        require_deals(viewer)
+
+
+def require_personal_export(viewer: Viewer, user_id: UUID) -> None:
+    """Refuse to give all data of a person to anybody but the person and an Admin; nobody else learns whether there is
+    such a person.
+
+    Raises:
+        Forbidden: it is somebody else's, and the viewer is not an Admin; or the credential takes trusted documents
+            alone, which this is none of.
+    """
+    if user_id != viewer.user_id:
+        require_admin(viewer)
+    if viewer.trusted_documents_only:
+        raise Forbidden("This credential takes trusted documents alone.", permission="trustedDocumentsOnly")
+
+
 def may_read_email_body(viewer: Viewer, owner_id: UUID) -> bool:
     """Whether the viewer may read the body of an email that is already in sight."""
     return owner_id == viewer.user_id or (

@@ -36,6 +36,7 @@ GENESIS = bytes(32)
 """What a team's first entry follows."""
 SALT_BYTES = 16
 VERIFY_LOT = 1000
+FORGET_LOT = 5_000
 
 
 class AuditAction(StrEnum):
@@ -54,10 +55,17 @@ class AuditAction(StrEnum):
     TOKEN_CREATED = "TOKEN_CREATED"
     TOKEN_REVOKED = "TOKEN_REVOKED"
     SETTINGS_UPDATED = "SETTINGS_UPDATED"
+    INTEGRATION_CONNECTED = "INTEGRATION_CONNECTED"
+    INTEGRATION_UPDATED = "INTEGRATION_UPDATED"
+    INTEGRATION_DISCONNECTED = "INTEGRATION_DISCONNECTED"
+    FIELD_MAPPING_SET = "FIELD_MAPPING_SET"
+    EXCHANGE_RATES_SET = "EXCHANGE_RATES_SET"
     DOCUMENT_TRUSTED = "DOCUMENT_TRUSTED"
     DOCUMENT_NOT_TRUSTED = "DOCUMENT_NOT_TRUSTED"
     EMAIL_BODY_READ = "EMAIL_BODY_READ"
     EMAIL_BODIES_EXPORTED = "EMAIL_BODIES_EXPORTED"
+    USER_ERASED = "USER_ERASED"
+    PERSON_EXPORTED = "PERSON_EXPORTED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +197,46 @@ async def _append(
     await connection.execute(
         "UPDATE audit_heads SET position = $2, hash = $3 WHERE team_id = $1", team_id, position, previous
     )
+
+
+async def forget_old_entries(connection: Connection, team_id: UUID, before: datetime) -> int:
+    """Remove the oldest entries of a team, those written before an instant; one lot, in the caller's transaction, which
+    is the owner's. Returns how many: call it again until there are none.
+
+    What the first entry that is left follows is kept with the head, so that the chain verifies from there.
+    """
+    head = await connection.fetchrow("SELECT kept_after FROM audit_heads WHERE team_id = $1 FOR UPDATE", team_id)
+    if head is None:
+        return 0
+    # The chain is cut at its beginning: an entry that a clock set back made older than those before it waits for them.
+    last = await connection.fetchrow(
+        """
+        WITH oldest AS (
+            SELECT position, at, hash FROM audit_entries WHERE team_id = $1 AND position > $2 ORDER BY position LIMIT $4
+        )
+        SELECT position, hash FROM oldest WHERE position < coalesce(
+            (SELECT min(position) FROM oldest WHERE at >= $3), (SELECT max(position) + 1 FROM oldest)
+        ) ORDER BY position DESC LIMIT 1
+        """,
+        team_id,
+        head["kept_after"],
+        before,
+        FORGET_LOT,
+    )
+    if last is None:
+        return 0
+    await connection.execute("SELECT set_config('sideline.audit_retention', 'on', true)")
+    gone = await connection.fetch(
+        "DELETE FROM audit_entries WHERE team_id = $1 AND position <= $2 RETURNING 1", team_id, last["position"]
+    )
+    await connection.execute("SELECT set_config('sideline.audit_retention', '', true)")
+    await connection.execute(
+        "UPDATE audit_heads SET kept_after = $2, kept_after_hash = $3 WHERE team_id = $1",
+        team_id,
+        last["position"],
+        last["hash"],
+    )
+    return len(gone)
 
 
 def _condition(team_id: UUID, wanted: AuditFilter, arguments: list[object]) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -32,6 +33,13 @@ KEY_BITS = 256
 KEY_DAYS = 365
 NONCE_BYTES = 12
 LOT = 500
+FORGET_LOT = 5_000
+_SEALED_BY_INSTALLATION = (
+    ("data_keys", "sealed"),
+    ("webhook_endpoints", "secret"),
+    ("teams", "erasure_key"),
+    ("integrations", "secrets"),
+)
 
 _box: SecretBox | None = None
 
@@ -42,12 +50,17 @@ def use_keys(box: SecretBox | None) -> None:
     _box = box
 
 
-def _keys() -> SecretBox:
+def installation_keys(purpose: str = "Bodies of emails are kept sealed") -> SecretBox:
+    """The keys of the installation.
+
+    Args:
+        purpose: What they are needed for.
+
+    Raises:
+        Unavailable: none are set.
+    """
     if _box is None:
-        raise Unavailable(
-            "Bodies of emails are kept sealed, and no key is set: give SIDELINE_SECRET_KEYS; "
-            "`sideline secret-key` makes one."
-        )
+        raise Unavailable(f"{purpose}, and no key is set: give SIDELINE_SECRET_KEYS; `sideline secret-key` makes one.")
     return _box
 
 
@@ -91,7 +104,7 @@ async def sealer(connection: Connection, team_id: UUID) -> Sealer:
     Raises:
         Unavailable: no key of the installation's is set, or not the one that sealed the data key.
     """
-    box = _keys()
+    box = installation_keys()
     row = await connection.fetchrow(
         "SELECT id, sealed FROM data_keys WHERE team_id = $1 AND created_at > now() - make_interval(days => $2) "
         "ORDER BY created_at DESC LIMIT 1",
@@ -118,7 +131,7 @@ async def sealers(connection: Connection, team_id: UUID) -> dict[UUID, Sealer]:
         Unavailable: no key of the installation's is set, or not the one that sealed a data key.
     """
     rows = await connection.fetch("SELECT id, sealed FROM data_keys WHERE team_id = $1", team_id)
-    return {row["id"]: Sealer(team_id, row["id"], AESGCM(_keys().open(row["sealed"]))) for row in rows}
+    return {row["id"]: Sealer(team_id, row["id"], AESGCM(installation_keys().open(row["sealed"]))) for row in rows}
 
 
 async def read_bodies(connection: Connection, viewer: Viewer, emails: Sequence[tuple[UUID, UUID]]) -> list[str | None]:
@@ -205,7 +218,7 @@ async def rotate_data_key(connection: Connection, team_id: UUID) -> None:
     Raises:
         Unavailable: no key of the installation's is set.
     """
-    await _new_key(connection, team_id, _keys())
+    await _new_key(connection, team_id, installation_keys())
 
 
 async def forget_keys(connection: Connection, team_id: UUID) -> int:
@@ -229,15 +242,18 @@ async def teams_to_seal(connection: Connection) -> list[UUID]:
 
 
 async def reseal_secrets(connection: Connection) -> int:
-    """Seal data keys and secrets of webhooks with the installation's newest key, in the caller's transaction, for all
-    teams; older keys can be taken out of `SIDELINE_SECRET_KEYS` then. Returns how many.
+    """Seal data keys, keys of digests and secrets of webhooks with the installation's newest key, in the caller's
+    transaction, for all teams; older keys can be taken out of `SIDELINE_SECRET_KEYS` then. Returns how many.
 
     Raises:
         Unavailable: a key that is still needed is missing.
     """
-    box, count = _keys(), 0
-    for table, column in (("data_keys", "sealed"), ("webhook_endpoints", "secret")):
-        for row in await connection.fetch(f"SELECT id, {column} AS held FROM {table} FOR UPDATE"):
+    box, count = installation_keys(), 0
+    for table, column in _SEALED_BY_INSTALLATION:
+        rows = await connection.fetch(
+            f"SELECT id, {column} AS held FROM {table} WHERE {column} IS NOT NULL ORDER BY id FOR NO KEY UPDATE"
+        )
+        for row in rows:
             await connection.execute(
                 f"UPDATE {table} SET {column} = $2 WHERE id = $1", row["id"], box.seal(box.open(row["held"]))
             )
@@ -245,14 +261,23 @@ async def reseal_secrets(connection: Connection) -> int:
     return count
 
 
-async def forget_old_bodies(connection: Connection) -> int:
-    """Remove bodies that are older than their team keeps them; of all teams. Returns how many."""
+async def forget_old_bodies(connection: Connection, team_id: UUID, before: datetime) -> int:
+    """Remove bodies of emails that were sent before an instant; one lot, in the caller's transaction. Returns how many:
+    call it again until there are none. Served by activities_body_idx."""
+    await connection.execute("SELECT 1 FROM teams WHERE id = $1 FOR NO KEY UPDATE", team_id)
     rows = await connection.fetch(
         """
-        DELETE FROM email_bodies b USING teams t, activity_keys k
-        WHERE t.id = b.team_id AND k.team_id = b.team_id AND k.id = b.id
-            AND k.occurred_at < now() - make_interval(days => t.keep_bodies_days)
+        WITH lot AS (
+            SELECT id, occurred_at FROM activities WHERE team_id = $1 AND body_stored AND occurred_at < $2
+            ORDER BY occurred_at LIMIT $3
+        ), gone AS (
+            DELETE FROM email_bodies b USING lot WHERE b.team_id = $1 AND b.id = lot.id
+        )
+        UPDATE activities a SET body_stored = false FROM lot WHERE a.id = lot.id AND a.occurred_at = lot.occurred_at
         RETURNING 1
-        """
+        """,
+        team_id,
+        before,
+        FORGET_LOT,
     )
     return len(rows)

@@ -65,10 +65,27 @@ _FIELDS: dict[str, dict[str, str]] = {
     },
     "task": {"completedAt": "completed_at", "title": "name"},
 }
+ACTIVITIES = """
+    SELECT a.*, u.email, b.body, b.key_id, b.sealed, k.version,
+        CASE WHEN a.amount <> 0 AND a.currency <> t.currency THEN a.team_amount / a.amount END AS exchange_rate
+    FROM activities a JOIN users u ON u.id = a.user_id JOIN teams t ON t.id = a.team_id
+    JOIN activity_keys k ON k.id = a.id
+    LEFT JOIN email_bodies b ON a.body_stored AND b.team_id = a.team_id AND b.id = a.id"""
+"""Rows for `activity_record`."""
 COLUMNS = (*_COMMON, *dict.fromkeys(name for fields in _FIELDS.values() for name in fields))
 
 
-def _record(row: Any, viewer: Viewer, keys: Mapping[UUID, Sealer]) -> dict[str, Any]:
+def activity_record(row: Any, keys: Mapping[UUID, Sealer], *, with_body: bool) -> dict[str, Any]:
+    """An activity in the form in which it came in.
+
+    Args:
+        row: Of activities, with the owner's email, the key's version, and what email_bodies and the rate say.
+        keys: The team's data keys.
+        with_body: Whether an email's body may be read.
+
+    Raises:
+        Unavailable: a body cannot be opened.
+    """
     record: dict[str, Any] = {
         "kind": row["kind"],
         "externalId": row["external_id"],
@@ -77,12 +94,12 @@ def _record(row: Any, viewer: Viewer, keys: Mapping[UUID, Sealer]) -> dict[str, 
         "version": row["version"],
     }
     for name, column in _FIELDS[row["kind"]].items():
-        if name == "body" and not access.may_read_email_body(viewer, row["user_id"]):
+        if name == "body" and not with_body:
             continue
         value = row[column]
         if name == "body" and row["sealed"] is not None:
             value = keys[row["key_id"]].open(row["external_id"], row["sealed"])
-        if value is not None:
+        if value is not None or name == "pipelineOn":  # Absent, it is the created day; see domain/records.py.
             record[name] = format(value, "f") if isinstance(value, Decimal) else value
     return record
 
@@ -113,16 +130,9 @@ async def export_activities(viewer: Viewer, format_name: str, write: Callable[[s
         arguments: list[object] = []
         condition = sight.filter("a.user_id", arguments, team_column="a.team_id")
         # Served by activities_team_idx.
-        statement = f"""
-            SELECT a.*, u.email, b.body, b.key_id, b.sealed, k.version,
-                CASE WHEN a.amount <> 0 AND a.currency <> t.currency THEN a.team_amount / a.amount END AS exchange_rate
-            FROM activities a JOIN users u ON u.id = a.user_id JOIN teams t ON t.id = a.team_id
-            JOIN activity_keys k ON k.id = a.id
-            LEFT JOIN email_bodies b ON a.body_stored AND b.team_id = a.team_id AND b.id = a.id
-            WHERE {condition} ORDER BY a.occurred_at, a.id
-            """
+        statement = f"{ACTIVITIES} WHERE {condition} ORDER BY a.occurred_at, a.id"
         async for row in connection.cursor(statement, *arguments, prefetch=CURSOR_ROWS):
-            record = _record(row, viewer, keys)
+            record = activity_record(row, keys, with_body=access.may_read_email_body(viewer, row["user_id"]))
             others += "body" in record and row["user_id"] != viewer.user_id
             count += 1
             if format_name == "csv":

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import orjson
 
-from domain import ingest, jobs
+from domain import erased_names, ingest, jobs
 from domain.database import acquire, in_transaction
 from domain.errors import Invalid, NotFound
 from domain.ingest import Outcome
@@ -23,7 +24,7 @@ from domain.jobs import ClaimedJob
 from domain.models import Import, QuarantinedRecord
 from domain.models.base import new_id
 from domain.paging import Page, PageRequest, decode_cursor, encode_cursor, page_of
-from domain.records import RecordError, RecordRefused, decode_json, decode_mapping
+from domain.records import NOT_KEPT, RecordError, RecordRefused, decode_json, decode_mapping, erased_refusal
 from domain.uploads import Entry, check_format, raw_text, read_entries
 
 if TYPE_CHECKING:
@@ -35,6 +36,12 @@ FIRST_BATCH_ROWS = 1_000
 CHUNK_BYTES = 2**20
 UPLOAD_LIMIT_BYTES = 2 * 2**30
 RETRY_BATCH_ROWS = 5_000
+KEPT = timedelta(days=90)
+"""So long after it came, an import is kept with its refused records."""
+BROKEN_OFF_KEPT = timedelta(days=1)
+"""So long the pieces of an upload are kept that has not got a job: its receiver died, or is at it still."""
+PRUNE_LOT = 5_000
+CHUNK_PRUNE_LOT = 500
 
 UPLOAD_KIND = "import"
 FILE_KIND = "import_file"
@@ -334,6 +341,7 @@ def _batch_work(job: ClaimedJob, row: Import, batch: _Batch, processed: int) -> 
 async def _quarantine(connection: Connection, row: Import, errors: list[tuple[RecordError, str]]) -> None:
     if not errors:
         return
+    errors = await _without_what_may_not_be_kept(connection, row.team_id, errors)
     # INSERT, not COPY: PostgreSQL takes no COPY into a table with row-level security.
     columns = zip(
         *(
@@ -360,6 +368,19 @@ async def _quarantine(connection: Connection, row: Import, errors: list[tuple[Re
         row.id,
         *(list(column) for column in columns),
     )
+
+
+async def _without_what_may_not_be_kept(
+    connection: Connection, team_id: UUID, errors: list[tuple[RecordError, str]]
+) -> list[tuple[RecordError, str]]:
+    """Refused records with their texts; empty where a record is refused by `NOT_KEPT`, or names an erased person."""
+    kept = [(error, "" if error.code in NOT_KEPT else text) for error, text in errors]
+    named = await erased_names.naming(connection, team_id, [text for _error, text in kept])
+    refusal = erased_refusal()
+    return [
+        (RecordError(error.position, refusal.code, refusal.field, refusal.message), "") if erased else (error, text)
+        for (error, text), erased in zip(kept, named, strict=True)
+    ]
 
 
 async def get_import(connection: Connection, team_id: UUID, import_id: UUID) -> Import | None:
@@ -434,13 +455,14 @@ async def _retry_batch(
     waiting = await connection.fetch(
         """
         SELECT position, record FROM quarantined_records
-        WHERE team_id = $1 AND upload_id = $2 AND resolved_at IS NULL AND position > $3
+        WHERE team_id = $1 AND upload_id = $2 AND resolved_at IS NULL AND position > $3 AND code <> ALL ($5::text[])
         ORDER BY position LIMIT $4 FOR UPDATE
         """,
         team_id,
         import_id,
         after,
         RETRY_BATCH_ROWS,
+        sorted(NOT_KEPT),
     )
     if not waiting:
         return None
@@ -458,7 +480,7 @@ async def _retry_batch(
     if not row.dry_run:
         await connection.execute(
             """
-            UPDATE quarantined_records SET resolved_at = now()
+            UPDATE quarantined_records SET resolved_at = now(), record = ''
             WHERE team_id = $1 AND upload_id = $2 AND position = ANY ($3::bigint[])
             """,
             team_id,
@@ -476,9 +498,12 @@ async def _retry_batch(
             outcome.unchanged,
         )
     await connection.executemany(
-        "UPDATE quarantined_records SET code = $4, field = $5, reason = $6 "
-        "WHERE team_id = $1 AND upload_id = $2 AND position = $3",
-        [(team_id, import_id, error.position, error.code, error.field, error.message) for error in outcome.errors],
+        "UPDATE quarantined_records SET code = $4, field = $5, reason = $6, record = CASE WHEN $7 THEN record ELSE '' "
+        "END WHERE team_id = $1 AND upload_id = $2 AND position = $3",
+        [
+            (team_id, import_id, error.position, error.code, error.field, error.message, error.code not in NOT_KEPT)
+            for error in outcome.errors
+        ],
     )
     return outcome, waiting[-1]["position"]
 
@@ -491,3 +516,78 @@ def _decode(text: str, format_name: str) -> Any:
     except orjson.JSONDecodeError as error:
         raise RecordRefused("TOO_LONG", None, "The row was too long to be kept whole; send it again.") from error
     return decode_mapping(values, strings=True)
+
+
+async def prune_chunks(connection: Connection) -> int:
+    """Remove pieces of uploads whose job has ended, or that never got one; one lot. Returns how many.
+
+    A job that succeeds removes its own. Served by import_chunks_number_key and jobs_team_id_id_key.
+    """
+    return await _remove_chunks(connection, "", [])
+
+
+async def remove_chunks_of_team(connection: Connection, team_id: UUID) -> int:
+    """The same for one team."""
+    return await _remove_chunks(connection, "AND i.team_id = $3", [team_id])
+
+
+async def _remove_chunks(connection: Connection, condition: str, arguments: list[object]) -> int:
+    rows = await connection.fetch(
+        f"""
+        DELETE FROM import_chunks WHERE id IN (
+            SELECT c.id FROM import_chunks c JOIN imports i ON i.team_id = c.team_id AND i.id = c.upload_id
+            LEFT JOIN jobs j ON j.team_id = i.team_id AND j.id = i.job_id
+            WHERE (j.finished_at IS NOT NULL OR j.id IS NULL AND i.created_at < now() - $1::interval) {condition}
+            LIMIT $2
+        ) RETURNING 1
+        """,
+        BROKEN_OFF_KEPT,
+        CHUNK_PRUNE_LOT,
+        *arguments,
+    )
+    return len(rows)
+
+
+async def uploads_under_way(connection: Connection, team_id: UUID, before: datetime) -> int:
+    """How many uploads that began before an instant still lie there, raw."""
+    return int(
+        await connection.fetchval(
+            """
+            SELECT count(*) FROM imports i WHERE i.team_id = $1 AND i.created_at <= $2
+                AND EXISTS (SELECT 1 FROM import_chunks c WHERE c.team_id = i.team_id AND c.upload_id = i.id)
+            """,
+            team_id,
+            before,
+        )
+    )
+
+
+async def prune_refused(connection: Connection) -> int:
+    """Forget refused records of old imports; one lot. Returns how many. Served by imports_created_at_idx and
+    quarantined_records_position_key."""
+    rows = await connection.fetch(
+        """
+        DELETE FROM quarantined_records WHERE id IN (
+            SELECT q.id FROM imports i JOIN quarantined_records q ON q.team_id = i.team_id AND q.upload_id = i.id
+            WHERE i.created_at < now() - $1::interval LIMIT $2
+        ) RETURNING 1
+        """,
+        KEPT,
+        PRUNE_LOT,
+    )
+    return len(rows)
+
+
+async def prune(connection: Connection) -> int:
+    """Forget old imports whose job has ended; one lot. Returns how many. Served by imports_created_at_idx."""
+    rows = await connection.fetch(
+        """
+        DELETE FROM imports WHERE id IN (
+            SELECT i.id FROM imports i LEFT JOIN jobs j ON j.team_id = i.team_id AND j.id = i.job_id
+            WHERE i.created_at < now() - $1::interval AND (j.id IS NULL OR j.finished_at IS NOT NULL) LIMIT $2
+        ) RETURNING 1
+        """,
+        KEPT,
+        PRUNE_LOT,
+    )
+    return len(rows)

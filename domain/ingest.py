@@ -8,16 +8,18 @@ step is one statement over the whole batch.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from domain import bodies, events, rollups
+from domain import bodies, erased_names, events, rollups
+from domain.books import Books, Bound
 from domain.database import in_transaction
 from domain.errors import Invalid, NotFound
-from domain.metrics import FEED_OF_KIND
+from domain.metrics import FEEDS_OF_KIND
 from domain.models.base import new_id
+from domain.models.teams import Feed
 from domain.records import (
     CONTENT_COLUMNS,
     CONTENT_HASH,
@@ -223,18 +225,28 @@ async def read_importing(connection: Connection, team_id: UUID, batch: Sequence[
         NotFound: there is no such team.
         Unavailable: the batch has bodies, and no key is set to seal them.
     """
-    currency = await connection.fetchval("SELECT currency FROM teams WHERE id = $1", team_id)
-    if currency is None:
+    team = await connection.fetchrow(
+        "SELECT currency, activities_from, activities_from_at, erasures FROM teams WHERE id = $1", team_id
+    )
+    if team is None:
         raise NotFound("No such team.")
     users = await _find_users(connection, team_id, batch)
+    erased: frozenset[str] = frozenset()
+    if team["erasures"]:
+        named = {record.user for _, record in batch if not isinstance(record, TombstoneRecord)}
+        unknown = [name for name in named if name.lower() not in users and name not in users]
+        erased = await erased_names.find_erased(connection, team_id, unknown)
     sealing = None
     if any(type(record) is EmailRecord and record.body is not None for _, record in batch):
         sealing = await bodies.sealer(connection, team_id)
     importing = Importing(
-        currency=currency,
+        currency=team["currency"],
         users=users,
         now_version=time.time_ns() // 1_000,
         seal=_nothing_to_seal if sealing is None else sealing.seal,
+        bound=Bound.of(team),
+        erased=erased,
+        erasures=team["erasures"],
     )
     return importing, None if sealing is None else sealing.key_id
 
@@ -263,14 +275,21 @@ async def take_in_within(
     items: Iterable[Item] | Prepared,
     *,
     errors: Sequence[RecordError] = (),
+    feeds: Collection[Feed] | None = None,
 ) -> Outcome:
-    """The same within the caller's transaction, so that a cursor can commit with the batch."""
+    """The same within the caller's transaction, so that a cursor can commit with the batch.
+
+    `feeds` are those that the records come by; without them, all that their kinds may come by.
+    """
     check_source(source)
-    # Waits for a rebuild of the rollups, and holds one off: see domain/rollups.py.
-    team = await connection.fetchrow("SELECT timezone, currency FROM teams WHERE id = $1 FOR SHARE", team_id)
+    # Waits for a rebuild of the rollups, a closing of the books and an erasure, and holds them off.
+    team = await connection.fetchrow(
+        "SELECT timezone, currency, activities_from, activities_from_at, erasures FROM teams WHERE id = $1 FOR SHARE",
+        team_id,
+    )
     if team is None:
         raise NotFound("No such team.")
-    if isinstance(items, Prepared) and items.importing.currency == team["currency"]:
+    if isinstance(items, Prepared) and items.importing.fits(team):
         prepared = items
     else:
         batch = items.batch if isinstance(items, Prepared) else tuple(items)
@@ -278,7 +297,7 @@ async def take_in_within(
     refused = [*errors, *prepared.refused]
     accepted, repeats = 0, prepared.repeats
     if prepared.rows:
-        accepted, conflicts = await _apply(connection, team_id, source, team["timezone"], prepared)
+        accepted, conflicts = await _apply(connection, team_id, source, Books.of(team), prepared, feeds)
         refused += [_version_conflict(position) for position in conflicts]
         repeats += len(prepared.rows) - accepted - len(conflicts)
     refused.sort(key=lambda error: error.position)
@@ -317,7 +336,8 @@ async def _find_users(connection: Connection, team_id: UUID, batch: Sequence[Ite
     # Served by users_team_id_email_key and users_external_ids_idx.
     found = await connection.fetch(
         """
-        SELECT id, lower(email) AS name FROM users WHERE team_id = $1 AND lower(email) = ANY ($2::text[])
+        SELECT id, lower(email) AS name FROM users
+        WHERE team_id = $1 AND lower(email) = ANY ($2::text[]) AND erased_at IS NULL
         UNION ALL
         SELECT u.id, x.name FROM users u CROSS JOIN unnest(u.external_ids) x (name)
         WHERE u.team_id = $1 AND u.external_ids && $3::text[] AND x.name = ANY ($3::text[])
@@ -330,7 +350,12 @@ async def _find_users(connection: Connection, team_id: UUID, batch: Sequence[Ite
 
 
 async def _apply(
-    connection: Connection, team_id: UUID, source: str, timezone: str, prepared: Prepared
+    connection: Connection,
+    team_id: UUID,
+    source: str,
+    books: Books,
+    prepared: Prepared,
+    feeds: Collection[Feed] | None,
 ) -> tuple[int, list[int]]:
     """Put staged rows into the tables. Returns how many changed something, and the positions in conflict."""
     rows = prepared.rows
@@ -351,8 +376,15 @@ async def _apply(
     await connection.execute(_ADD, team_id, source)
     if prepared.key_id is not None:
         await connection.execute(_ADD_BODIES, team_id, prepared.key_id)
-    await rollups.add(connection, team_id, timezone, _DIFFERENCE if counts["replaced"] else _ADDED)
+    await rollups.add(connection, team_id, books, _DIFFERENCE if counts["replaced"] else _ADDED)
     await events.mark_changed(connection, team_id)
-    feeds = sorted({FEED_OF_KIND[kind].value for kind in FEED_OF_KIND if any(row[3] == kind.value for row in rows)})
-    await connection.execute(_ADD_FEEDS, team_id, [new_id() for _ in feeds], feeds)
+    kinds = {row[3] for row in rows}
+    brought = {feed for kind, those in FEEDS_OF_KIND.items() if kind.value in kinds for feed in those}
+    await connect_feeds(connection, team_id, brought if feeds is None else brought & set(feeds))
     return int(counts["accepted"]), conflicts
+
+
+async def connect_feeds(connection: Connection, team_id: UUID, feeds: Collection[Feed]) -> None:
+    """Note that feeds bring the team's activities: their metrics are available from now on."""
+    names = sorted(feed.value for feed in feeds)
+    await connection.execute(_ADD_FEEDS, team_id, [new_id() for _ in names], names)

@@ -187,20 +187,22 @@ WITH RECURSIVE due_teams AS (
     CROSS JOIN LATERAL (
         SELECT j.id, j.due_at, row_number() OVER (ORDER BY j.due_at, j.id) AS place FROM jobs j
         WHERE j.team_id = d.team_id AND j.state = 'SCHEDULED' AND j.due_at <= clock_timestamp()
-            AND ($4::text[] IS NULL OR j.kind = ANY ($4))
+            AND ($4::text[] IS NULL OR j.kind = ANY ($4)) AND ($5::text[] IS NULL OR j.kind <> ALL ($5))
         ORDER BY j.due_at, j.id LIMIT $2 * 2
     ) w
     LEFT JOIN running r ON r.team_id = d.team_id
     UNION ALL
     SELECT id, 0, due_at FROM jobs
-    WHERE state = 'RUNNING' AND leased_until < clock_timestamp() AND ($4::text[] IS NULL OR kind = ANY ($4))
+    WHERE state = 'RUNNING' AND leased_until < clock_timestamp()
+        AND ($4::text[] IS NULL OR kind = ANY ($4)) AND ($5::text[] IS NULL OR kind <> ALL ($5))
 )
 """
 _CERTAIN = """
 WITH waiting AS (
     SELECT id, 0 AS turn, due_at FROM jobs
-    WHERE id = $5 AND ($4::text[] IS NULL OR kind = ANY ($4)) AND (state = 'SCHEDULED' AND due_at <= clock_timestamp()
-        OR state = 'RUNNING' AND leased_until < clock_timestamp())
+    WHERE id = $6 AND ($4::text[] IS NULL OR kind = ANY ($4)) AND ($5::text[] IS NULL OR kind <> ALL ($5))
+        AND (state = 'SCHEDULED' AND due_at <= clock_timestamp()
+            OR state = 'RUNNING' AND leased_until < clock_timestamp())
 )
 """
 _TAKE = """
@@ -223,6 +225,7 @@ async def claim_jobs(
     limit: int,
     *,
     kinds: Collection[str] | None = None,
+    other_than: Collection[str] | None = None,
     job_id: UUID | None = None,
     lease_seconds: float = LEASE_SECONDS,
 ) -> list[ClaimedJob]:
@@ -233,10 +236,17 @@ async def claim_jobs(
         holder: Who takes them.
         limit: At most so many.
         kinds: Only of these kinds.
+        other_than: Of none of these kinds.
         job_id: Only this one.
         lease_seconds: How long the claims hold.
     """
-    arguments: list[object] = [holder, limit, lease_seconds, None if kinds is None else list(kinds)]
+    arguments: list[object] = [
+        holder,
+        limit,
+        lease_seconds,
+        None if kinds is None else list(kinds),
+        None if other_than is None else list(other_than),
+    ]
     if job_id is not None:
         arguments.append(job_id)
     rows = await connection.fetch((_CLAIM if job_id is None else _CERTAIN) + _TAKE, *arguments)

@@ -40,7 +40,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from domain import teams
+from domain import erased_names, teams
 from domain.errors import Invalid
 from domain.models.people import Permission
 from domain.records import RecordRefused, decode_mapping
@@ -217,7 +217,7 @@ def email_of(name: str, domain: str) -> str:
 
 
 async def create_people(connection: Connection, team_id: UUID, rule: PeopleRule, rows: Iterable[Row]) -> None:
-    """Make the groups and users that a file names; who is there already stays as they are.
+    """Make the groups and users that a file names; who is there already stays as they are, who was erased stays away.
 
     Raises:
         Invalid: a permission does not exist.
@@ -236,10 +236,13 @@ async def create_people(connection: Connection, team_id: UUID, rule: PeopleRule,
     }
     for kind in rule.users:
         role_id = await _role(connection, team_id, kind)
+        called = {row[kind.column].strip() for row in people}
+        addresses = {email_of(name, rule.email_domain) for name in called}
+        erased = await erased_names.find_erased(connection, team_id, called | addresses)
         for row in people:
             name = row[kind.column].strip()
             email = email_of(name, rule.email_domain)
-            if not name or email in users:
+            if not name or email in users or not erased.isdisjoint({name, email}):
                 continue
             manager = email_of(row[kind.manager].strip(), rule.email_domain) if kind.manager else None
             users[email] = await teams.create_user(

@@ -6,6 +6,8 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -14,6 +16,8 @@ from domain.errors import Invalid
 
 LARGEST_PAGE = 500
 DEFAULT_PAGE = 50
+LARGEST_EXPONENT = 1_000
+"""Of a number in a cursor; what metrics come to is far within."""
 
 Node = TypeVar("Node")
 
@@ -64,6 +68,19 @@ def encode_cursor(list_name: str, *values: object) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode([list_name, *values])).decode().rstrip("=")
 
 
+def _could_be_a_rows(value: object) -> bool:
+    """Whether a column could hold it, so that it can be compared with one."""
+    if isinstance(value, str):
+        return "\0" not in value
+    if isinstance(value, int):
+        return abs(value) < 2**63
+    if isinstance(value, Decimal):
+        return value.is_finite() and abs(value.adjusted()) <= LARGEST_EXPONENT
+    if isinstance(value, datetime):
+        return value.tzinfo is not None and date.min.year < value.year < date.max.year
+    return True
+
+
 def decode_cursor(list_name: str, cursor: str, types: Sequence[type]) -> list[Any]:
     """The sort values in a cursor.
 
@@ -74,7 +91,11 @@ def decode_cursor(list_name: str, cursor: str, types: Sequence[type]) -> list[An
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         values = msgspec.json.decode(raw, type=list[Any])
         if len(values) == len(types) + 1 and values[0] == list_name:
-            return [msgspec.convert(value, kind, strict=False) for value, kind in zip(values[1:], types, strict=True)]
+            read: list[Any] = [
+                msgspec.convert(value, kind, strict=False) for value, kind in zip(values[1:], types, strict=True)
+            ]
+            if all(_could_be_a_rows(value) for value in read):
+                return read
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         pass  # Answered below: whatever is wrong with it, it is no cursor of this list.
     raise Invalid("This cursor is not one of this list; begin without a cursor.", path=("after",))

@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
+from domain.books import Bound
 from domain.models.activities import ActivityKind
 from domain.models.base import new_id
 
@@ -92,7 +93,10 @@ class CadenceStepRecord(Record, tag="cadence_step"):
 
 
 class OpportunityRecord(Record, tag="opportunity"):
-    """An opportunity or deal as it stands; dates are days of the team."""
+    """An opportunity or deal as it stands; dates are days of the team.
+
+    Without `pipelineOn` it entered the pipeline on the day on which it was made; with null it has not entered it.
+    """
 
     name: Text
     stage: ShortText
@@ -100,7 +104,7 @@ class OpportunityRecord(Record, tag="opportunity"):
     currency: Currency | None = None
     exchange_rate: Decimal | None = None
     created_on: date | None = None
-    pipeline_on: date | None = None
+    pipeline_on: date | UnsetType | None = UNSET
     closed_on: date | None = None
     won: bool | None = None
 
@@ -125,6 +129,8 @@ class TombstoneRecord(Struct, rename="camel", kw_only=True):
 AnyRecord = (
     EmailRecord | CallRecord | MeetingRecord | ConversationRecord | CadenceStepRecord | OpportunityRecord | TaskRecord
 )
+
+AnyRow = TypeVar("AnyRow", bound=AnyRecord | TombstoneRecord)
 
 KIND_OF_RECORD: dict[type[Record], ActivityKind] = {
     EmailRecord: ActivityKind.EMAIL,
@@ -157,6 +163,14 @@ class RecordError:
     message: str
 
 
+TOO_OLD = "TOO_OLD"
+"""All days on which the activity counts are closed."""
+ERASED_USER = "ERASED_USER"
+"""The data of the person that the record names was erased."""
+NOT_KEPT = frozenset({TOO_OLD, ERASED_USER})
+"""Refusals of records of which nothing may be kept, not even to be looked at or tried again."""
+
+
 class RecordRefused(Exception):
     """Raised while one record is read; becomes a RecordError."""
 
@@ -175,11 +189,11 @@ def decode_json(line: bytes | str) -> AnyRecord | TombstoneRecord:
     """
     try:
         decoded: AnyRecord = _JSON.decode(line)
-        return decoded
+        return _named(decoded)
     except msgspec.MsgspecError as error:
         if "deleted" in (line if isinstance(line, str) else line.decode("utf-8", "replace")):
             try:
-                return _JSON_TOMBSTONE.decode(line)
+                return _named(_JSON_TOMBSTONE.decode(line))
             except msgspec.MsgspecError:
                 pass  # The error of the full record says more.
         raise _refusal(error) from error
@@ -206,11 +220,24 @@ def decode_mapping(values: Mapping[str, Any], *, strings: bool = False) -> AnyRe
             values["deleted"] = _DELETED.get(str(values["deleted"]).lower(), values["deleted"])
     try:
         if values.get("deleted") is True:
-            return msgspec.convert(dict(values), TombstoneRecord, strict=not strings)
+            return _named(msgspec.convert(dict(values), TombstoneRecord, strict=not strings))
         converted: AnyRecord = msgspec.convert(dict(values), AnyRecord, strict=not strings)  # type: ignore[arg-type]
-        return converted
+        return _named(converted)
     except msgspec.MsgspecError as error:
         raise _refusal(error) from error
+
+
+def _named(record: AnyRow) -> AnyRow:
+    """The record, if what it is looked up by is text: a query with a NUL in it would fail for its whole batch.
+
+    Raises:
+        RecordRefused: it is not.
+    """
+    if "\0" in record.external_id:
+        raise RecordRefused("INVALID", "externalId", "externalId: holds a NUL character, which text cannot.")
+    if not isinstance(record, TombstoneRecord) and "\0" in record.user:
+        raise RecordRefused("INVALID", "user", "user: holds a NUL character, which text cannot.")
+    return record
 
 
 _PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
@@ -221,7 +248,7 @@ def _refusal(error: msgspec.MsgspecError) -> RecordRefused:
     text = str(error)
     if isinstance(error, msgspec.ValidationError):
         path = _PATH.search(text)
-        message = _PATH.sub("", text)
+        message = _PATH.sub("", text).replace("`NoneType`", "`null`")
         field = path["path"] if path and path["path"] else None
         if field is None and (named := _FIELD.search(message)) and "field" in message:
             field = named["field"]
@@ -291,12 +318,22 @@ class Importing:
         users: User ids by lower-case email and by external id.
         now_version: The version of records that carry none: microseconds since 1970 at arrival.
         seal: Seals the body of an email of this external id.
+        bound: Where the team's open books begin.
+        erased: Those of the records' users whose data was erased.
+        erasures: How many people had been erased when this was read.
     """
 
     currency: str
     users: Mapping[str, UUID]
     now_version: int
     seal: Callable[[str, str], bytes]
+    bound: Bound | None = None
+    erased: frozenset[str] = frozenset()
+    erasures: int = 0
+
+    def fits(self, team: Mapping[str, Any]) -> bool:
+        """Whether the team, by its row, still stands as it did when this was read."""
+        return (self.currency, self.bound, self.erasures) == (team["currency"], Bound.of(team), team["erasures"])
 
 
 def microseconds(instant: datetime) -> int:
@@ -328,6 +365,8 @@ def stage(record: AnyRecord | TombstoneRecord, position: int, importing: Importi
         )
         return head + (None,) * len(CONTENT_COLUMNS)
     user_id = importing.users.get(record.user.lower()) or importing.users.get(record.user)
+    if user_id is None and record.user in importing.erased:
+        raise erased_refusal()
     if user_id is None:
         raise RecordRefused(
             "UNKNOWN_USER",
@@ -336,6 +375,13 @@ def stage(record: AnyRecord | TombstoneRecord, position: int, importing: Importi
         )
     _check_instant("occurredAt", record.occurred_at)
     content = _CONTENT[type(record)](record, importing)
+    if importing.bound is not None and importing.bound.closes({"occurred_at": record.occurred_at, **content}):
+        raise RecordRefused(
+            TOO_OLD,
+            "occurredAt",
+            f"occurredAt: the team keeps activities from {importing.bound.day} on, and this one is older; the numbers "
+            "of its days stay as they are.",
+        )
     if "\0" in record.external_id or any("\0" in value for value in content.values() if type(value) is str):
         raise RecordRefused("INVALID", None, "The record holds a NUL character, which text cannot; take it out.")
     body = record.body if type(record) is EmailRecord else None
@@ -356,6 +402,13 @@ def stage(record: AnyRecord | TombstoneRecord, position: int, importing: Importi
     )
     merged = _NOTHING | content
     return head + tuple(merged.values())
+
+
+def erased_refusal() -> RecordRefused:
+    """Why a record of an erased person is refused; it names nobody."""
+    return RecordRefused(
+        ERASED_USER, "user", "user: this person's data was erased on request; nothing of theirs is taken in again."
+    )
 
 
 def _digest(content: tuple[Any, ...]) -> int:
@@ -385,6 +438,8 @@ def _quantize(field: str, value: Decimal, step: Decimal, low: Decimal | None, hi
 def _email(record: EmailRecord, _importing: Importing) -> dict[str, Any]:
     if record.body is not None and ("\0" in record.body or len(record.body.encode()) > BODY_LIMIT_BYTES):
         raise RecordRefused("INVALID", "body", f"body: at most {BODY_LIMIT_BYTES} bytes of text without NUL.")
+    if record.replied_at is not None:
+        _check_instant("repliedAt", record.replied_at)
     return {
         "name": record.subject,
         "body_stored": record.body is not None,
@@ -406,6 +461,7 @@ def _call(record: CallRecord, _importing: Importing) -> dict[str, Any]:
 
 def _meeting(record: MeetingRecord, _importing: Importing) -> dict[str, Any]:
     _check_instant("startsAt", record.starts_at)
+    _check_instant("endsAt", record.ends_at)
     if record.ends_at < record.starts_at:
         raise RecordRefused("INVALID", "endsAt", "endsAt: a meeting cannot end before it starts.")
     return {
@@ -442,9 +498,10 @@ def _task(record: TaskRecord, _importing: Importing) -> dict[str, Any]:
 
 
 def _opportunity(record: OpportunityRecord, importing: Importing) -> dict[str, Any]:
+    pipeline_on = record.created_on if record.pipeline_on is UNSET else record.pipeline_on
     for field, day in (
         ("createdOn", record.created_on),
-        ("pipelineOn", record.pipeline_on),
+        ("pipelineOn", pipeline_on),
         ("closedOn", record.closed_on),
     ):
         _check_day(field, day)
@@ -474,7 +531,7 @@ def _opportunity(record: OpportunityRecord, importing: Importing) -> dict[str, A
         "currency": None if amount is None else currency,
         "team_amount": team_amount,
         "created_on": record.created_on,
-        "pipeline_on": record.pipeline_on or record.created_on,
+        "pipeline_on": pipeline_on,
         "closed_on": record.closed_on,
         "won": record.won,
     }

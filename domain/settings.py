@@ -53,7 +53,7 @@ class Settings(BaseSettings):
         default=False, description="Deliver webhooks to private and loopback addresses too, and over http."
     )
     query_depth: int = Field(default=20, ge=1, le=100, description="Fields within fields in a GraphQL document.")
-    query_aliases: int = Field(default=200, ge=0, le=10_000, description="Aliases in a GraphQL document.")
+    query_aliases: int = Field(default=100, ge=0, le=10_000, description="Aliases in a GraphQL document.")
     query_tokens: int = Field(default=5_000, ge=10, le=1_000_000, description="Words and signs of a GraphQL document.")
     query_cost: int = Field(default=300_000, ge=100, description="The most that one GraphQL operation may cost.")
     cost_per_minute: int = Field(default=20_000_000, ge=100, description="The most that a credential may spend.")

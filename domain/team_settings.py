@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -9,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from domain import access, audit, events
+from domain import access, audit, events, integrations
 from domain.access import GoalSight, Viewer
 from domain.audit import AuditAction, NewEntry
 from domain.errors import Invalid, NotFound
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 LONGEST_LEAVE_DAYS = 366 * 3
 NAME_LIMIT = 200
 LONGEST_KEPT_DAYS = 36_500
+MOST_DOMAINS = 100
+_DOMAIN = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
+SHORTEST_AUDIT_DAYS = 30
+"""Nobody makes the audit log forget what they did just now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,17 @@ class SettingsChange:
     on_track_pace: Decimal | None = None
     at_risk_pace: Decimal | None = None
     keep_bodies_days: int | None = None
+    keep_activities_days: int | None = None
+    keep_audit_days: int | None = None
+    mail_domains: tuple[str, ...] | None = None
+
+
+_KEPT_DAYS = {
+    "keep_bodies_days": ("keepBodiesDays", 1),
+    "keep_activities_days": ("keepActivitiesDays", 1),
+    "keep_audit_days": ("keepAuditDays", SHORTEST_AUDIT_DAYS),
+}
+"""How long things are kept: the input's name, and the least."""
 
 
 async def read_team(connection: Connection, team_id: UUID) -> Team:
@@ -63,8 +79,12 @@ def _columns(change: SettingsChange) -> dict[str, Any]:
         value = getattr(change, name)
         if value is not None:
             columns[name] = value
-    if change.keep_bodies_days is not None:
-        columns["keep_bodies_days"] = change.keep_bodies_days or None
+    for name in _KEPT_DAYS:
+        value = getattr(change, name)
+        if value is not None:
+            columns[name] = value or None
+    if change.mail_domains is not None:
+        columns["mail_domains"] = sorted({domain.strip().lower().lstrip("@") for domain in change.mail_domains})
     if change.fiscal_calendar is not None:
         columns["fiscal_calendar"] = change.fiscal_calendar.value
     if change.work_week is not None:
@@ -82,10 +102,13 @@ def _check(values: Mapping[str, Any]) -> None:
         raise Invalid("weekStart: a week starts on one of its seven days.", path=("input", "weekStart"))
     if not 1 <= values["fiscal_year_start_month"] <= 12:
         raise Invalid("fiscalYearStartMonth: from 1 to 12.", path=("input", "fiscalYearStartMonth"))
-    kept = values["keep_bodies_days"]
-    if kept is not None and not 1 <= kept <= LONGEST_KEPT_DAYS:
+    for name, (told, least) in _KEPT_DAYS.items():
+        kept = values[name]
+        if kept is not None and not least <= kept <= LONGEST_KEPT_DAYS:
+            raise Invalid(f"{told}: from {least} to {LONGEST_KEPT_DAYS}, or 0 for ever.", path=("input", told))
+    if len(values["mail_domains"]) > MOST_DOMAINS or not all(map(_DOMAIN.fullmatch, values["mail_domains"])):
         raise Invalid(
-            f"keepBodiesDays: from 1 to {LONGEST_KEPT_DAYS}, or 0 for ever.", path=("input", "keepBodiesDays")
+            f"mailDomains: at most {MOST_DOMAINS} names such as example.com.", path=("input", "mailDomains")
         )
     if not 1 <= values["work_week"] <= 127:
         raise Invalid("workWeek: name at least one day.", path=("input", "workWeek"))
@@ -113,13 +136,16 @@ async def update_settings(connection: Connection, viewer: Viewer, change: Settin
     """Change some settings, in the caller's transaction; the goals are evaluated anew.
 
     A change of the week, the fiscal year or the working days counts for the past too: they say how days are counted,
-    not what was asked.
+    not what was asked. What is kept no longer is removed by the worker's upkeep, and does not come back; how long the
+    audit log is kept is Admin's to say, as the log is Admin's to read.
 
     Raises:
-        Forbidden: the viewer lacks `MANAGE_TEAM`.
+        Forbidden: the viewer lacks `MANAGE_TEAM`, or for the audit log the role Admin.
         Invalid: a setting does not fit, or not with another.
     """
     access.require(viewer, Permission.MANAGE_TEAM)
+    if change.keep_audit_days is not None:
+        access.require_admin(viewer)
     # Importers hold the row FOR SHARE; this lock goes with theirs as far as it can, and holds off another change.
     row = await connection.fetchrow("SELECT * FROM teams WHERE id = $1 FOR NO KEY UPDATE", viewer.team_id)
     assert row is not None, "the team is the viewer's"
@@ -134,6 +160,9 @@ async def update_settings(connection: Connection, viewer: Viewer, change: Settin
         entry = NewEntry(AuditAction.SETTINGS_UPDATED, ("Team", viewer.team_id), before, columns)
         await audit.record(connection, viewer, [entry])
         await events.mark_changed(connection, viewer.team_id)
+    if columns.get("mail_domains", row["mail_domains"]) != row["mail_domains"]:
+        # Who is an outsider decides which meetings count.
+        await integrations.want_remap(connection, viewer.team_id, viewer.user_id)
     return await read_team(connection, viewer.team_id)
 
 
@@ -252,7 +281,7 @@ async def add_days_off(connection: Connection, viewer: Viewer, user_id: UUID, da
     row = await connection.fetchrow(
         """
         INSERT INTO days_off (id, team_id, user_id, first_day, last_day, reason)
-        SELECT $1, team_id, id, $4, $5, $6 FROM users WHERE team_id = $2 AND id = $3 RETURNING *
+        SELECT $1, team_id, id, $4, $5, $6 FROM users WHERE team_id = $2 AND id = $3 AND erased_at IS NULL RETURNING *
         """,
         new_id(),
         viewer.team_id,

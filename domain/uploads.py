@@ -57,8 +57,12 @@ def check_format(name: str) -> str:
     return name
 
 
-def gunzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def gunzip(pieces: Iterable[bytes], *, growing: bool = False) -> Iterator[bytes]:
     """Unpack a gzip stream (of one or more members) in bounded pieces.
+
+    Args:
+        pieces: The stream.
+        growing: It may end anywhere, because more of it is still being written.
 
     Raises:
         Invalid: it is damaged, or a bomb.
@@ -83,7 +87,7 @@ def gunzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
             if out:
                 yield out
             data = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
-    if packed and not unpacker.eof:
+    if packed and not unpacker.eof and not growing:
         raise Invalid("The gzip stream ends too early: send the file again.")
 
 

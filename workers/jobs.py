@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 
 import structlog
 
-from domain import imports, jobs, rollups
+from domain import erasure, imports, integrations, jobs, rollups, webhooks
 from domain.database import acquire, in_transaction
 from domain.errors import DomainError, Invalid, Unavailable
-from domain.jobs import ClaimedJob, LeaseLost
+from domain.jobs import ClaimedJob, LeaseLost, Postponed
 
 log = structlog.get_logger(__name__)
 
@@ -35,10 +36,18 @@ async def _rebuild_rollups(job: ClaimedJob, _changed: Changed) -> None:
     await in_transaction(job.team_id, work)
 
 
+async def _erase_person(job: ClaimedJob, changed: Changed) -> None:
+    await erasure.run(job, changed)
+
+
+WAITING_KINDS = frozenset({integrations.SYNC_KIND, integrations.CHECK_KIND, webhooks.TEST_KIND})
+"""Jobs that mostly wait for somebody else's answer."""
+
 HANDLERS: Mapping[str, Handler] = {
     imports.UPLOAD_KIND: _import_upload,
     imports.FILE_KIND: _import_file,
     "rebuild_rollups": _rebuild_rollups,
+    erasure.KIND: _erase_person,
 }
 
 
@@ -67,6 +76,9 @@ async def run_claimed(job: ClaimedJob, changed: Changed, handlers: Mapping[str, 
         await _give_back(job)
         bound.info("job.given_back")
         raise
+    except Postponed as pause:
+        await _give_back(job, wait=pause.wait, reason=pause.reason)
+        bound.info("job.postponed", reason=pause.reason, seconds=pause.wait.total_seconds())
     except DomainError as error:
         await _fail(job, error.message, again=isinstance(error, Unavailable))
         bound.warning("job.refused", reason=error.message)
@@ -94,10 +106,10 @@ async def _renew(job: ClaimedJob) -> None:
             await jobs.renew_lease(connection, job)
 
 
-async def _give_back(job: ClaimedJob) -> None:
+async def _give_back(job: ClaimedJob, *, wait: timedelta = timedelta(), reason: str | None = None) -> None:
     try:
         async with acquire(job.team_id) as connection:
-            await jobs.release_job(connection, job)
+            await jobs.release_job(connection, job, wait=wait, reason=reason)
     except LeaseLost:
         log.info("job.gone_already", job=str(job.id))
 

@@ -8,6 +8,8 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,22 +20,43 @@ from arq.connections import ArqRedis, RedisSettings, create_pool
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from domain import bodies, database, events, idempotency, jobs, webhooks
+from domain import bodies, database, events, idempotency, integrations, jobs, webhooks
 from domain.jobs import hint_channel
 from domain.settings import Settings
 from workers import constants
 from workers.goals import Evaluator
-from workers.jobs import HANDLERS, Handler, run_claimed
+from workers.jobs import HANDLERS, WAITING_KINDS, Handler, run_claimed
 from workers.loops import Loop, listen
 from workers.relay import Relay
+from workers.retention import forget_for_teams
 from workers.sending import Sender
+from workers.session import Wire
+from workers.sync import Syncer, publish, schedule
 from workers.webhooks import Deliverer, EndpointTester
 
 log = structlog.get_logger(__name__)
 
 
+@dataclass(slots=True)
+class _Places:
+    """Places for jobs of some kinds.
+
+    Args:
+        kinds: Only these; None for all others.
+        limit: How many at once.
+        running: Who has one.
+    """
+
+    kinds: frozenset[str] | None
+    limit: int
+    running: set[asyncio.Task[None]] = field(default_factory=set)
+
+
 class JobWorker:
     """Claims jobs and carries them out, a few at a time, until it is told to stop.
+
+    Jobs that mostly wait for others (`WAITING_KINDS`) have places of their own, so that neither kind keeps the other
+    from its turn.
 
     Args:
         redis_url: Where hints come from; the work goes on without it.
@@ -48,50 +71,71 @@ class JobWorker:
         self.redis_settings = RedisSettings.from_dsn(redis_url)
         self.redis_settings.conn_retries = 0
         self.holder = holder or f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
-        self._running: set[asyncio.Task[None]] = set()
+        waiting = frozenset(handlers) & WAITING_KINDS
+        self._places = (
+            # Kinds that nobody knows are among them: they are told so rather than left.
+            _Places(None, constants.JOBS_AT_ONCE),
+            _Places(waiting, constants.WAITING_JOBS_AT_ONCE),
+        )
         self._hints: set[asyncio.Task[None]] = set()
-        self._stopping = asyncio.Event()
+        self._woken = asyncio.Event()
+        self._stopping = False
         self._redis: ArqRedis | None = None
 
     def stop(self) -> None:
         """Claim nothing more; give back what is running."""
-        self._stopping.set()
+        self._stopping = True
+        self._woken.set()
+
+    def wake(self) -> None:
+        """There may be something to claim."""
+        self._woken.set()
 
     async def run(self) -> None:
         """Work until stop()."""
         log.info("worker.started", holder=self.holder)
         listening = asyncio.ensure_future(self._listen())
         try:
-            while not self._stopping.is_set():
+            while not self._stopping:
+                self._woken.clear()
                 await self._claim_while_free()
-                await _first({self._stopping.wait()}, constants.SWEEP_SECONDS)
+                await _first({self._woken.wait()}, constants.SWEEP_SECONDS)
         finally:
             listening.cancel()
-            for task in self._running:
+            running = {task for places in self._places for task in places.running}
+            for task in running:
                 task.cancel()
-            await asyncio.wait({listening, *self._running}, timeout=constants.STOP_SECONDS)
+            await asyncio.wait({listening, *running}, timeout=constants.STOP_SECONDS)
             if self._hints:
                 await asyncio.wait(self._hints, timeout=1.0)
             log.info("worker.stopped", holder=self.holder)
 
     async def _claim_while_free(self, job_id: UUID | None = None) -> None:
-        while len(self._running) < constants.JOBS_AT_ONCE and not self._stopping.is_set():
+        for places in self._places:
+            free = places.limit - len(places.running)
+            if free <= 0 or places.kinds == frozenset() or self._stopping:
+                continue
             try:
                 async with database.acquire(database.ALL_TEAMS) as connection:
-                    claimed = await jobs.claim_job(connection, self.holder, job_id=job_id)
+                    claims = await jobs.claim_jobs(
+                        connection,
+                        self.holder,
+                        free,
+                        kinds=places.kinds,
+                        other_than=WAITING_KINDS if places.kinds is None else None,
+                        job_id=job_id,
+                    )
             except (OSError, *database.CONNECTION_ERRORS) as error:
                 log.warning("worker.database_unreachable", error=repr(error))
                 return
-            if claimed is None:
-                return
-            task = asyncio.ensure_future(run_claimed(claimed, partial(self._changed, claimed.id), self._handlers))
-            self._running.add(task)
-            task.add_done_callback(self._ended)
-            if job_id is not None:
-                return
+            for claimed in claims:
+                task = asyncio.ensure_future(run_claimed(claimed, partial(self._changed, claimed.id), self._handlers))
+                places.running.add(task)
+                task.add_done_callback(partial(self._ended, places))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+    def _ended(self, places: _Places, task: asyncio.Task[None]) -> None:
+        places.running.discard(task)
+        self._woken.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             # The lease will lapse and the sweeper will find the job again.
             log.error("worker.job_left", error=repr(error))
@@ -143,12 +187,13 @@ async def _first(waits: set[Any], seconds: float) -> None:
 
 
 @asynccontextmanager
-async def loops(settings: Settings) -> AsyncIterator[None]:
-    """The relay, the evaluator, the deliverer and the upkeep, while the context is open."""
+async def loops(settings: Settings, worker: JobWorker | None = None) -> AsyncIterator[None]:
+    """The relay, the evaluator, the deliverer, the schedule and the upkeep, while the context is open."""
     redis = Redis.from_url(settings.require_redis_url(), socket_timeout=constants.REDIS_SECONDS)
     relay = Loop("relay", Relay(redis).step, constants.RELAY_SECONDS)
     evaluator = Loop("evaluator", Evaluator(redis).step, constants.EVALUATION_SECONDS)
     upkeep = Loop("upkeep", forget_the_old, constants.UPKEEP_SECONDS)
+    schedule = Loop("schedule", partial(_schedule, worker), constants.SCHEDULE_SECONDS)
     box = settings.secret_box()
     deliverer = None
     awake = [relay]
@@ -161,7 +206,7 @@ async def loops(settings: Settings) -> AsyncIterator[None]:
     listening = listen(
         settings.require_database_url(), {events.EVENTS_CHANNEL: awake, events.CHANGES_CHANNEL: [evaluator]}
     )
-    every = [*awake, evaluator, upkeep]
+    every = [*awake, evaluator, schedule, upkeep]
     tasks = [asyncio.ensure_future(one) for one in (*(loop.run() for loop in every), listening)]
     try:
         yield
@@ -176,17 +221,35 @@ async def loops(settings: Settings) -> AsyncIterator[None]:
         await redis.aclose()
 
 
+async def _schedule(worker: JobWorker | None) -> bool:
+    more = await schedule()
+    if worker is not None:
+        worker.wake()
+    return more
+
+
+def wire_of(settings: Settings) -> Wire:
+    """The HTTP pool that the settings ask for."""
+    return Wire(
+        private_allowed=settings.integrations_to_private_addresses,
+        oauth_clients=settings.oauth_clients,
+        urls=settings.connector_urls,
+        roots=tuple(root for root in (settings.import_roots or "").split(":") if root),
+        box=settings.secret_box(),
+    )
+
+
 async def forget_the_old() -> bool:
-    """Forget events and keys whose time has passed."""
+    """Forget what has had its time, and what teams do not keep any more; see domain/retention.py."""
     async with database.acquire(database.ALL_TEAMS) as connection:
         await events.prune(connection)
         await idempotency.prune(connection)
         await webhooks.prune(connection)
-        await bodies.forget_old_bodies(connection)
         plain = await bodies.teams_to_seal(connection)
     for team_id in plain:
         while await database.in_transaction(team_id, partial(bodies.seal_again, team_id=team_id)):
             pass
+    await forget_for_teams(datetime.now(UTC))
     return False
 
 
@@ -198,14 +261,24 @@ async def work(settings: Settings, started: Callable[[JobWorker], None] = lambda
     """
     await database.connect(settings.require_database_url(), pool_size=settings.database_pool_size)
     bodies.use_keys(settings.secret_box())
+    wire = wire_of(settings)
     try:
         tester = EndpointTester(private_allowed=settings.webhooks_to_private_addresses, box=settings.secret_box())
-        worker = JobWorker(settings.require_redis_url(), handlers={**HANDLERS, webhooks.TEST_KIND: tester.run})
+        syncer = Syncer(wire)
+        handlers = {
+            **HANDLERS,
+            webhooks.TEST_KIND: tester.run,
+            integrations.SYNC_KIND: syncer.sync,
+            integrations.CHECK_KIND: syncer.check,
+        }
+        worker = JobWorker(settings.require_redis_url(), handlers=handlers)
+        await publish()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, worker.stop)
         started(worker)
-        async with loops(settings):
+        async with loops(settings, worker):
             await worker.run()
     finally:
+        await wire.close()
         await database.disconnect()

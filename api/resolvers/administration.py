@@ -7,11 +7,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from api.context import Context
+from api.queue import hint_job
 from api.schema import administration as shapes
 from api.schema.errors import UserError, told
+from api.schema.jobs import Job
 from api.schema.nodes import Connection, connection_of
 from api.schema.people import Group, Role, User
-from domain import administration, audit, documents, tokens
+from domain import access, administration, audit, documents, erasure, jobs, tokens
 from domain.database import Connection as Database
 from domain.errors import Invalid
 from domain.ids import decode_id
@@ -104,6 +106,30 @@ async def reactivate_user(context: Context, given: shapes.ReactivateUserInput) -
         return await administration.reactivate_user(connection, context.viewer, user_id)
 
     return await _user_payload(context, work)
+
+
+async def erase_user(context: Context, given: shapes.EraseUserInput) -> shapes.EraseUserPayload:
+    """Erase a person: at once what they are called, by a job the rest.
+
+    Raises:
+        Forbidden: the viewer is not an Admin.
+    """
+    access.require_admin(context.viewer)
+
+    async def work(connection: Database) -> Any:
+        user_id = decode_id(given.user_id, "User", path=("input", "userId"))
+        user, job_id = await erasure.erase_user(connection, context.viewer, user_id, now=context.now)
+        return user, await jobs.get_job(connection, context.viewer.team_id, job_id)
+
+    payload = await _answer(
+        context,
+        work,
+        lambda done: shapes.EraseUserPayload(user=User.of(done[0]), job=Job.of(done[1]), errors=[]),
+        lambda errors: shapes.EraseUserPayload(user=None, job=None, errors=errors),
+    )
+    if payload.job is not None and context.queue is not None:
+        await hint_job(context.queue, payload.job.row.id)
+    return payload
 
 
 async def create_group(context: Context, given: shapes.CreateGroupInput) -> shapes.GroupPayload:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from api.context import Context
 from api.resolvers.goals import find_derived_goal, find_goal
+from api.resolvers.integrations import find_integration
 from api.resolvers.jobs import find_job
 from api.resolvers.webhooks import find_endpoint
 from api.schema.activities import ACTIVITY_TYPES, activity_of
@@ -59,6 +60,7 @@ _FINDERS: dict[str, _Finder] = {
     "Team": _team,
     "Job": find_job,
     "Goal": find_goal,
+    "Integration": find_integration,
     "WebhookEndpoint": find_endpoint,
     **{made.__name__: _activity(made) for made in ACTIVITY_TYPES},
 }

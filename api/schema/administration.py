@@ -8,6 +8,7 @@ import strawberry
 
 from api.context import Context
 from api.schema.errors import UserError
+from api.schema.jobs import Job
 from api.schema.nodes import Node, global_id
 from api.schema.people import Group, Permission, Role, User
 from domain import audit, models
@@ -85,6 +86,18 @@ class DeactivateUserInput:
 @strawberry.input(description="Somebody who comes back.")
 class ReactivateUserInput:
     user_id: strawberry.ID = strawberry.field(description="Who.")
+
+
+@strawberry.input(description="Somebody who wants their data erased.")
+class EraseUserInput:
+    user_id: strawberry.ID = strawberry.field(description="Who.")
+
+
+@strawberry.type(description="The person as they stand now, and the job that removes the rest.")
+class EraseUserPayload:
+    user: User | None = strawberry.field(description="Null when it was refused.")
+    job: Job | None = strawberry.field(description="The job that goes on with it; null when it was refused.")
+    errors: list[UserError] = strawberry.field(description="Why it was refused.")
 
 
 @strawberry.type(description="The person as they stand now.")

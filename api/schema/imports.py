@@ -70,7 +70,7 @@ class QuarantinedRecord:
     code: str = strawberry.field(description="Why, for machines.")
     field: str | None = strawberry.field(description="The field at fault, if one is.")
     reason: str = strawberry.field(description="Why, and how to mend it.")
-    record: str = strawberry.field(description="The record as it came.")
+    record: str = strawberry.field(description="The record as it came; empty where it may not be kept.")
     created_at: datetime = strawberry.field(description="When it was refused.")
 
     @classmethod

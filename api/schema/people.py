@@ -56,6 +56,7 @@ class User(Node):
     name: str = strawberry.field(description="The person's name.")
     email: str = strawberry.field(description="The person's email address, unique in the team.")
     active: bool = strawberry.field(description="Whether the person still works with the team.")
+    erased: bool = strawberry.field(description="Whether the person's data was erased on request; the numbers stay.")
     is_rep: bool = strawberry.field(description="Whether the person is listed among the reps even without activity.")
     deals_access: bool = strawberry.field(description="Whether the person has a seat for deals.")
     row: strawberry.Private[models.User]
@@ -67,6 +68,7 @@ class User(Node):
             name=row.name,
             email=row.email,
             active=row.active,
+            erased=row.erased_at is not None,
             is_rep=row.is_rep,
             deals_access=row.deals_access,
             row=row,

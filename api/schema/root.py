@@ -15,6 +15,7 @@ from api.extensions import KnownDocuments, OneErrorPlace, document_problems
 from api.permissions import requires, requires_scope
 from api.resolvers import administration as admin_resolvers
 from api.resolvers import goals as goal_resolvers
+from api.resolvers import integrations as integration_resolvers
 from api.resolvers import jobs as job_resolvers
 from api.resolvers import team as team_resolvers
 from api.resolvers import webhooks as webhook_resolvers
@@ -43,6 +44,25 @@ from api.schema.goals import (
     SetGoalsPayload,
 )
 from api.schema.imports import ImportActivitiesInput, ImportActivitiesPayload, RetryQuarantinedInput
+from api.schema.integrations import (
+    AuthorizeIntegrationInput,
+    CancelJobInput,
+    CompleteAuthorizationInput,
+    ConnectIntegrationInput,
+    ConnectorKind,
+    DisconnectIntegrationInput,
+    Integration,
+    IntegrationPayload,
+    JobPayload,
+    PreviewFieldMappingInput,
+    PreviewFieldMappingPayload,
+    SetExchangeRatesInput,
+    SetExchangeRatesPayload,
+    SetFieldMappingInput,
+    SetupStep,
+    SyncIntegrationInput,
+    UpdateIntegrationInput,
+)
 from api.schema.jobs import Job
 from api.schema.metrics import Metric, MetricInfo
 from api.schema.nodes import Connection, Node, connection_of
@@ -258,6 +278,18 @@ class Query:
         request = question.request(first, after, None if sort_by is None else sort_by.value, descending)
         return await individuals_connection(question, await question.list_reps(request))
 
+    @_reading("The systems that can be connected.")
+    async def connector_kinds(self, info: Info) -> list[ConnectorKind]:
+        return await integration_resolvers.list_kinds(info.context)
+
+    @_reading("The viewer's own connections, and the team's with MANAGE_TEAM.")
+    async def integrations(self, info: Info) -> list[Integration]:
+        return await integration_resolvers.list_integrations(info.context)
+
+    @_reading("What is done, missing or broken of setting up, for the viewer, with the next step.")
+    async def setup(self, info: Info) -> list[SetupStep]:
+        return await integration_resolvers.setup_steps(info.context)
+
     @_reading("A job that the viewer asked for; any of the team's with MANAGE_TEAM.")
     async def job(self, info: Info, id: strawberry.ID) -> Job | None:
         return await job_resolvers.job_by_global_id(info.context, id)
@@ -302,6 +334,13 @@ class Mutation:
     @_writing("Let somebody in again.", requires(Permission.MANAGE_TEAM))
     async def reactivate_user(self, info: Info, input: admin.ReactivateUserInput) -> admin.UserPayload:
         return await admin_resolvers.reactivate_user(info.context, input)
+
+    @_writing(
+        "Erase a person's data on request, for good; ends their access, if they have it. Their numbers stay as counts. "
+        "For Admin."
+    )
+    async def erase_user(self, info: Info, input: admin.EraseUserInput) -> admin.EraseUserPayload:
+        return await admin_resolvers.erase_user(info.context, input)
 
     @_writing("Make a group.", requires(Permission.MANAGE_TEAM))
     async def create_group(self, info: Info, input: admin.CreateGroupInput) -> admin.GroupPayload:
@@ -401,6 +440,51 @@ class Mutation:
             return DaysOffPayload(days_off=await team_resolvers.remove_days_off(info.context, input), errors=[])
 
         return await told(work(), lambda errors: DaysOffPayload(days_off=None, errors=errors))
+
+    @_writing(
+        "Connect a system: one's own calendar; the team's with MANAGE_TEAM; a CRM's deals as Admin with access to deals."
+    )
+    async def connect_integration(self, info: Info, input: ConnectIntegrationInput) -> IntegrationPayload:
+        return await integration_resolvers.connect(info.context, input)
+
+    @_writing("Begin a new sign-in at the vendor's of a connection that one may change.")
+    async def authorize_integration(self, info: Info, input: AuthorizeIntegrationInput) -> IntegrationPayload:
+        return await integration_resolvers.authorize(info.context, input)
+
+    @_writing("End a sign-in that one began, with what the vendor sent back.")
+    async def complete_authorization(self, info: Info, input: CompleteAuthorizationInput) -> IntegrationPayload:
+        return await integration_resolvers.complete(info.context, input)
+
+    @_writing("Change, pause or resume a connection: one's own; the team's with MANAGE_TEAM.")
+    async def update_integration(self, info: Info, input: UpdateIntegrationInput) -> IntegrationPayload:
+        return await integration_resolvers.update(info.context, input)
+
+    @_writing("End a connection: its secrets and documents go, the activities that it brought stay.")
+    async def disconnect_integration(self, info: Info, input: DisconnectIntegrationInput) -> IntegrationPayload:
+        return await integration_resolvers.disconnect(info.context, input)
+
+    @_writing("Sync a connection now, whatever its schedule says.")
+    async def sync_integration(self, info: Info, input: SyncIntegrationInput) -> IntegrationPayload:
+        return await integration_resolvers.sync_now(info.context, input)
+
+    @_writing("Try a field mapping on a CRM's newest records; nothing changes.", requires(Permission.MANAGE_TEAM))
+    async def preview_field_mapping(self, info: Info, input: PreviewFieldMappingInput) -> PreviewFieldMappingPayload:
+        return await integration_resolvers.preview_mapping(info.context, input)
+
+    @_writing(
+        "Put a field mapping in force; the numbers are made anew in the background.",
+        requires(Permission.MANAGE_TEAM),
+    )
+    async def set_field_mapping(self, info: Info, input: SetFieldMappingInput) -> IntegrationPayload:
+        return await integration_resolvers.set_mapping(info.context, input)
+
+    @_writing("Keep exchange rates of the team's own, before a vendor's.", requires(Permission.MANAGE_TEAM))
+    async def set_exchange_rates(self, info: Info, input: SetExchangeRatesInput) -> SetExchangeRatesPayload:
+        return await integration_resolvers.set_rates(info.context, input)
+
+    @_writing("End a job that has not ended: what it committed stays.")
+    async def cancel_job(self, info: Info, input: CancelJobInput) -> JobPayload:
+        return await integration_resolvers.cancel_job(info.context, input)
 
     @_writing("Make an address that goal events are sent to, from now on.", requires(Permission.MANAGE_TEAM))
     async def create_webhook_endpoint(self, info: Info, input: CreateWebhookEndpointInput) -> WebhookEndpointPayload:

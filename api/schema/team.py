@@ -55,6 +55,16 @@ class TeamSettings:
     keep_bodies_days: int | None = strawberry.field(
         description="Days for which bodies of emails are kept; null: for ever."
     )
+    keep_activities_days: int | None = strawberry.field(
+        description="Days for which activities are kept; their numbers stay. Null: for ever."
+    )
+    keep_audit_days: int | None = strawberry.field(description="Days for which the audit log is kept; null: for ever.")
+    activities_from: date | None = strawberry.field(
+        description="The first day whose numbers may still change; activities of days before it are taken in no more."
+    )
+    mail_domains: list[str] = strawberry.field(
+        description="Who has an address in one of these is no customer; empty: the domains of the team's people."
+    )
     at_risk_pace: Decimal = strawberry.field(description="The pace from which a goal is at risk rather than behind.")
 
     @classmethod
@@ -73,6 +83,10 @@ class TeamSettings:
             on_track_pace=team.on_track_pace,
             at_risk_pace=team.at_risk_pace,
             keep_bodies_days=team.keep_bodies_days,
+            keep_activities_days=team.keep_activities_days,
+            keep_audit_days=team.keep_audit_days,
+            activities_from=team.activities_from,
+            mail_domains=list(team.mail_domains),
         )
 
 
@@ -101,6 +115,18 @@ class UpdateTeamSettingsInput:
     keep_bodies_days: int | None = strawberry.field(
         default=None, description="Days for which bodies of emails are kept; older ones are removed. 0: for ever."
     )
+    keep_activities_days: int | None = strawberry.field(
+        default=None,
+        description="Days for which activities are kept. Older ones are removed for good; their numbers stay, and "
+        "change no more. 0: for ever.",
+    )
+    keep_audit_days: int | None = strawberry.field(
+        default=None, description="Days for which the audit log is kept, at least 30; for Admin. 0: for ever."
+    )
+
+    mail_domains: list[str] | None = strawberry.field(
+        default=None, description="In place of those of before; meetings are looked at anew. Empty: as at first."
+    )
 
     def to_domain(self) -> team_settings.SettingsChange:
         end = self.work_day_end
@@ -118,6 +144,9 @@ class UpdateTeamSettingsInput:
             on_track_pace=self.on_track_pace,
             at_risk_pace=self.at_risk_pace,
             keep_bodies_days=self.keep_bodies_days,
+            keep_activities_days=self.keep_activities_days,
+            keep_audit_days=self.keep_audit_days,
+            mail_domains=None if self.mail_domains is None else tuple(self.mail_domains),
         )
 
 

@@ -13,7 +13,7 @@ from domain.database import ALL_TEAMS, Connection, acquire, in_transaction
 from domain.demo.goals import create_goals
 from domain.demo.history import OUTCOME_DAYS, ZONE, records_of
 from domain.demo.people import REPS, TEAM_NAME, create_people
-from domain.records import AnyRecord
+from domain.records import NOT_KEPT, AnyRecord
 
 SOURCE = "demo"
 HISTORY_DAYS = 365
@@ -83,8 +83,9 @@ async def _seed(today: date, on_progress: Callable[[int, int], None] | None, his
     accepted = 0
     for records, done in _batches(first, today, anchor):
         outcome = await ingest.take_in(team_id, SOURCE, list(enumerate(records)))
-        if outcome.errors:
-            raise RuntimeError(f"the demo's own record was refused: {outcome.errors[0]}")
+        refused = [error for error in outcome.errors if error.code not in NOT_KEPT]
+        if refused:
+            raise RuntimeError(f"the demo's own record was refused: {refused[0]}")
         accepted += outcome.accepted
         if on_progress is not None:
             on_progress(done, days)

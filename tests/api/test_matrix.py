@@ -109,6 +109,7 @@ GROUP_ARGUMENTS = {
 }
 ELSEWHERE = {
     "Mutation.deactivateUser(input.userId)": "the same rule as updateUser; tests/domain/test_administration.py",
+    "Mutation.eraseUser(input.userId)": "Admin, not oneself; tests/domain/test_erasure.py",
     "Mutation.inviteUser(input.groupId)": "MANAGE_TEAM; tests/domain/test_administration.py",
     "Mutation.inviteUser(input.managerId)": "MANAGE_TEAM; tests/domain/test_administration.py",
     "Mutation.inviteUser(input.roleId)": "MANAGE_TEAM and the role's own; tests/domain/test_administration.py",
@@ -138,6 +139,14 @@ ELSEWHERE = {
         for name in ("create", "update", "delete", "replay", "test", "pause", "resume")
         for field in ("endpointId", "filter.userIds", "filter.groupIds")
     },
+    **{
+        f"Mutation.{verb}Integration(input.integrationId)": "one's own; the team's with MANAGE_TEAM;"
+        " tests/api/test_integrations.py"
+        for verb in ("authorize", "update", "disconnect", "sync")
+    },
+    "Mutation.previewFieldMapping(input.integrationId)": "MANAGE_TEAM; tests/api/test_integrations.py",
+    "Mutation.setFieldMapping(input.integrationId)": "MANAGE_TEAM; tests/api/test_integrations.py",
+    "Mutation.cancelJob(input.jobId)": "as job; tests/api/test_integrations.py",
     "Mutation.rotateWebhookSecret(input.endpointId)": "MANAGE_TEAM; tests/api/test_webhooks.py",
 }
 
@@ -181,6 +190,7 @@ class World:
                 self.groups["stranger"] = await make_group(connection, other_team, "stranger")
             for relation, user_id in self.users.items():
                 await self._goal(connection, relation, user_id)
+                await self._calendar(connection, relation, user_id)
         for relation, user_id in self.users.items():
             team = other_team if relation == "stranger" else self.team
             await self._activities(team, relation, user_id)
@@ -191,6 +201,17 @@ class World:
             return None
         self.groups[name] = await make_group(connection, self.team, name, parent)
         return self.groups[name]
+
+    async def _calendar(self, connection: Any, relation: str, user_id: UUID) -> None:
+        """A calendar that somebody has connected: nobody's business but theirs."""
+        row_id = new_id()
+        await connection.execute(
+            "INSERT INTO integrations (id, team_id, kind, name, owner_id, state, interval_minutes) "
+            "SELECT $1, team_id, 'caldav', 'Calendar', id, 'ACTIVE', 15 FROM users WHERE id = $2",
+            row_id,
+            user_id,
+        )
+        self.nodes.setdefault("Integration", {})[relation] = encode_id("Integration", row_id)
 
     async def _goal(self, connection: Any, relation: str, user_id: UUID) -> None:
         goal_id = new_id()
@@ -324,7 +345,7 @@ def _told(answer: dict[str, Any]) -> Any:
 def _held_lines() -> list[str]:
     """The fields of types that are no nodes of their own: seen by who sees what holds them."""
     graphql = schema._schema
-    reached = {*RECORDS, "User", "Group", "Goal"}
+    reached = {*RECORDS, "User", "Group", "Goal", "Integration"}
     lines = []
     for name, made in sorted(graphql.type_map.items()):
         if isinstance(made, GraphQLObjectType) and not name.startswith("__") and name not in reached:

@@ -15,6 +15,8 @@ REASONS = {
     "workers/goals.py": "which teams are due?",
     "workers/main.py": "which jobs are due?",
     "workers/relay.py": "events of all teams go by one stream",
+    "workers/retention.py": "which teams have something to forget?",
+    "workers/sync.py": "which integrations are due, and which connectors are there?",
     "workers/webhooks.py": "which endpoints are due?",
 }
 

@@ -69,7 +69,7 @@ async def run_tab(page: Page, name: str) -> None:
 def test_the_examples_are_valid(running: Running) -> None:
     schema = build_client_schema(running.installation.query(running.tokens["rep@demo.test"], get_introspection_query()))
     files = sorted(EXAMPLES.glob("*.graphql"))
-    assert len(files) == 10
+    assert len(files) == 11
     for file in files:
         assert validate(schema, parse(file.read_text())) == [], file.name
 
@@ -120,6 +120,9 @@ async def test_graphiql(running: Running) -> None:
         assert "LIVE_CALL_STUDIO" not in await result(page, '"landingTab": "INDIVIDUAL"')
         await run_tab(page, "Reps")
         await result(page, '"permission": "TEAM_VIEW"')
+
+        await run_tab(page, "Setup")
+        await result(page, "It comes in by imports.")
 
         await run_tab(page, "JobProgress")
         await result(page, '"NOT_FOUND"')
