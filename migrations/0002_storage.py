@@ -225,4 +225,5 @@ class Migration(migrations.Migration):
 
     dependencies = [("sideline", "0001_initial")]
 
-    operations = [ops.RunSQL(sql) for sql in (*PEOPLE, *ACTIVITIES, *ROLLUPS, *WORK)]
+    # One operation: each costs Tortoise a copy of all its models.
+    operations = [ops.RunSQL([*PEOPLE, *ACTIVITIES, *ROLLUPS, *WORK])]

@@ -36,4 +36,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("sideline", "0003_goals_and_events")]
 
-    operations = [ops.RunSQL(sql) for sql in STATEMENTS]
+    operations = [ops.RunSQL([*STATEMENTS])]

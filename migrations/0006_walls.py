@@ -114,4 +114,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("sideline", "0005_administration")]
 
-    operations = [ops.RunSQL(sql) for sql in (*REFERENCES, *AUDIT, *ACCESS)]
+    operations = [ops.RunSQL([*REFERENCES, *AUDIT, *ACCESS])]

@@ -74,5 +74,5 @@ class Migration(migrations.Migration):
                 null=True, description="The provider's user name, where that is not the email address", max_length=255
             ),
         ),
-        *(ops.RunSQL(sql) for sql in STATEMENTS),
+        ops.RunSQL([*STATEMENTS]),
     ]

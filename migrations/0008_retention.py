@@ -113,5 +113,5 @@ class Migration(migrations.Migration):
             model_name="ErasedName",
             constraint=CheckConstraint(check="octet_length(digest) = 32", name="erased_names_digest_check"),
         ),
-        *(ops.RunSQL(sql) for sql in STATEMENTS),
+        ops.RunSQL([*STATEMENTS]),
     ]

@@ -54,4 +54,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("sideline", "0009_integrations")]
 
-    operations = [ops.RunSQL(sql) for sql in (*REFERENCES, *WALLS)]
+    operations = [ops.RunSQL([*REFERENCES, *WALLS])]
