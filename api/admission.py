@@ -8,16 +8,23 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import GraphQLError
+from graphql import DocumentNode, GraphQLError, get_operation_ast
 
 from api.budget import Spent, spend
 from api.context import Context
-from api.extensions import checked, operation_cost
+from api.extensions import checked, is_known, operation_cost
 from api.limits import Limits, refusal
 from api.schema.root import schema
+from api.texts import require_texts
+from api.turns import Turns
 from domain import documents
 from domain.errors import TooSlow
 from domain.settings import Settings
+
+SHORT_CHARACTERS = 1_000
+"""Documents that are looked at on the spot, in milliseconds."""
+DIGEST_LENGTH = 64
+"""SHA-256, hex."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,32 +39,50 @@ class Admitted:
         return {"requested": self.cost, "limit": limits.cost}
 
 
+async def look_at(context: Context, text: str) -> tuple[DocumentNode, list[GraphQLError]]:
+    """A document, parsed, and what is wrong with it. A long one that is new is looked at in a thread, one of each
+    person's at a time: the work grows faster than its length, and others' answers are not to wait for it.
+
+    Raises:
+        GraphQLError: it is no document, or too long.
+    """
+    if len(text) > SHORT_CHARACTERS and not is_known(text, context.limits):
+        checking: Turns = context.connection.app.state.checking
+        async with checking.turn(context.viewer.user_id, 0):
+            await asyncio.to_thread(checked, schema._schema, text, context.limits)
+    return checked(schema._schema, text, context.limits)
+
+
 async def admit(
     context: Context, text: str | None, operation_name: str | None, variables: Mapping[str, Any] | None
 ) -> Admitted | None:
     """Let an operation in. None for what is no valid document: execution tells what is wrong with it.
 
     Raises:
-        GraphQLError: it costs more than one operation may.
+        GraphQLError: it costs more than one operation may, or the document has no such operation.
         BudgetSpent: the credential has not got it.
+        TooManyAtOnce: the person has too much waiting already.
     """
     if not text:
         return None
     await require_trusted(context, text)
     try:
-        _document, errors = checked(schema._schema, text, context.limits)
+        document, errors = await look_at(context, text)
     except GraphQLError:
         return None
     if errors:
         return None
-    cost = operation_cost(schema._schema, text, context.limits, operation_name, variables or {})
+    operation = get_operation_ast(document, operation_name)
+    if operation is None:
+        raise refusal("operationName: name the operation of the document that is to be executed.", code="BAD_REQUEST")
+    require_texts(schema._schema, operation, variables or {})
+    cost = operation_cost(schema._schema, text, context.limits, operation, variables or {})
     settings: Settings = context.connection.app.state.settings
     if context.queue is None:
         return Admitted(cost, None)
-    return Admitted(
-        cost,
-        await spend(context.queue, context.viewer, cost, context.viewer.cost_per_minute or settings.cost_per_minute),
-    )
+    limit = context.viewer.cost_per_minute or settings.cost_per_minute
+    async with context.connection.app.state.spending:
+        return Admitted(cost, await spend(context.queue, context.viewer, cost, limit))
 
 
 async def require_trusted(context: Context, text: str) -> None:
@@ -88,6 +113,8 @@ async def trusted_text(context: Context, extensions: Mapping[str, Any] | None) -
     digest = named.get("sha256Hash") if isinstance(named, dict) else None
     if not isinstance(digest, str):
         return None
+    if len(digest) != DIGEST_LENGTH or not digest.isalnum():
+        raise refusal("persistedQuery: sha256Hash is a SHA-256 in hexadecimal.", code="BAD_REQUEST")
     async with context.acquire() as connection:
         text = await documents.find_document(connection, context.viewer.team_id, digest)
     if text is None:
@@ -97,16 +124,24 @@ async def trusted_text(context: Context, extensions: Mapping[str, Any] | None) -
 
 
 @asynccontextmanager
-async def bounded(context: Context) -> AsyncIterator[None]:
-    """Give up what takes too long; PostgreSQL stops working at it too.
+async def bounded(context: Context, cost: int) -> AsyncIterator[None]:
+    """Work at something when it is the person's turn; give up what takes too long, or what nobody waits for any more:
+    PostgreSQL stops working at it too.
 
     Raises:
         TooSlow: it took too long.
+        TooManyAtOnce: the person has too much waiting already.
     """
-    seconds = context.connection.app.state.settings.request_seconds
+    state = context.connection.app.state
+    seconds = state.settings.request_seconds
+    turns: Turns = state.turns
     try:
-        async with asyncio.timeout(seconds) as bound:
-            yield
+        async with asyncio.timeout(seconds) as bound, turns.turn(context.viewer.user_id, cost):
+            try:
+                yield
+            except asyncio.CancelledError:
+                context.abandon()
+                raise
     except TimeoutError as error:
         if not bound.expired():
             raise

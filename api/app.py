@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,20 +11,30 @@ from arq import create_pool
 from arq.connections import RedisSettings
 from redis.exceptions import RedisError
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from api.authentication import identities
+from api.budget import SPENDING_AT_ONCE
 from api.collector import Collector
 from api.connections import Watchman
+from api.errors import http_refusal
 from api.graphql import PAGE_FOLDER, GraphQLEndpoint
 from api.hub import Hub
 from api.imports import import_routes
 from api.limits import Limits
+from api.middleware import ErrorBoundary, PatientBodies
+from api.oauth import oauth_routes
 from api.oidc import OidcIssuer
+from api.people import people_routes
+from api.scim.endpoint import scim_routes
 from api.sessions import session_routes
+from api.turns import LIGHT_COST, Turns
+from api.websockets import Lobby
 from domain import bodies, database
 from domain.logs import configure_log
 from domain.settings import Settings, load_settings
@@ -75,6 +86,7 @@ def create_app(settings: Settings) -> Starlette:
             statement_seconds=settings.request_seconds,
         )
         app.state.queue = await create_pool(RedisSettings.from_dsn(settings.require_redis_url()))
+        app.state.spending = asyncio.Semaphore(SPENDING_AT_ONCE)
         app.state.identities = identities()
         app.state.secret_box = settings.secret_box()
         bodies.use_keys(app.state.secret_box)
@@ -104,14 +116,27 @@ def create_app(settings: Settings) -> Starlette:
             Route("/readyz", readyz),
             *session_routes,
             *import_routes(),
-            Mount("/graphql/static", StaticFiles(directory=PAGE_FOLDER, check_dir=False)),
+            *people_routes(),
+            *scim_routes(),
+            *oauth_routes,
+            *(
+                [Mount("/graphql/static", StaticFiles(directory=PAGE_FOLDER, check_dir=False))]
+                if settings.graphiql
+                else []
+            ),
             Route("/graphql", endpoint, methods=["GET", "POST"]),
             WebSocketRoute("/graphql", endpoint),
         ],
+        middleware=[Middleware(ErrorBoundary), Middleware(PatientBodies)],
+        exception_handlers={HTTPException: http_refusal},
         lifespan=lifespan,
     )
     app.state.settings = settings
     app.state.limits = Limits.of(settings)
+    app.state.turns = Turns(settings.operations_at_once, LIGHT_COST)
+    app.state.checking = Turns(1, LIGHT_COST)
+    app.state.showing = Turns(1, LIGHT_COST, longest_line=None)
+    app.state.lobby = Lobby()
     return app
 
 

@@ -7,8 +7,8 @@ import hmac
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
-from strawberry.dataloader import DataLoader
 
+from api.loading import Loader
 from api.oidc import OidcIssuer
 from domain.database import ALL_TEAMS, acquire
 from domain.errors import Forbidden, Unauthenticated
@@ -89,9 +89,9 @@ async def _look_up(digests: list[str]) -> list[Identity | None]:
     return [found.get(digest) for digest in digests]
 
 
-def identities() -> DataLoader[str, Identity | None]:
+def identities() -> Loader[str, Identity | None]:
     """Looks up the tokens that are asked for at the same moment in one statement; nothing is kept."""
-    return DataLoader(load_fn=_look_up, cache=False)
+    return Loader(_look_up, keep=False)
 
 
 async def _by_token(connection: HTTPConnection, text: str, kind: TokenKind) -> Identity:
@@ -102,10 +102,19 @@ async def _by_token(connection: HTTPConnection, text: str, kind: TokenKind) -> I
     return identity
 
 
+def _same_site(origin: str, host: str | None) -> bool:
+    """Whether a page of an origin belongs to the host that was asked."""
+    try:
+        found = urlsplit(origin).netloc
+    except ValueError:
+        return False  # No address at all.
+    return bool(found) and found == host
+
+
 def _check_same_site(connection: HTTPConnection, session: str) -> None:
     origin = connection.headers.get("origin")
     websocket = connection.scope["type"] == "websocket"
-    if (origin is not None or websocket) and urlsplit(origin or "").netloc != connection.headers.get("host"):
+    if (origin is not None or websocket) and not _same_site(origin or "", connection.headers.get("host")):
         raise Forbidden("This page may not act for the signed-in person.", permission="origin")
     if websocket or connection.scope["method"] in _SAFE_METHODS:
         return

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 WINDOW_SECONDS = 60
+SPENDING_AT_ONCE = 16
+"""Requests of a process that ask Redis at the same time: each takes a connection, which is kept."""
 _PREFIX = "sideline:cost:"
 
 _SPEND = """

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID, uuid4
 
-from strawberry.dataloader import DataLoader
-
 from api.limits import Limits
+from api.loading import Loader
 from domain import access, activities, bodies, goals, people
 from domain.access import GoalSight, Sight, Viewer
 from domain.database import acquire, in_transaction, transaction
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from domain.database import Connection
 
+Key = TypeVar("Key")
 Result = TypeVar("Result")
 
 
@@ -58,6 +58,7 @@ class Context:
     streams: bool = False
     request_id: str = field(default_factory=lambda: uuid4().hex)
     _once: dict[str, asyncio.Future[object]] = field(default_factory=dict)
+    _loaders: list[Loader[Any, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         client = self.connection.client
@@ -71,49 +72,49 @@ class Context:
         return limits
 
     @cached_property
-    def users(self) -> DataLoader[UUID, User | None]:
+    def users(self) -> Loader[UUID, User | None]:
         """Users in sight by their ids."""
-        return DataLoader(load_fn=self._load_users)
+        return self._loader(self._load_users)
 
     @cached_property
-    def groups(self) -> DataLoader[UUID, Group | None]:
+    def groups(self) -> Loader[UUID, Group | None]:
         """Groups of the team by their ids."""
-        return DataLoader(load_fn=self._load_groups)
+        return self._loader(self._load_groups)
 
     @cached_property
-    def roles(self) -> DataLoader[UUID, Role | None]:
+    def roles(self) -> Loader[UUID, Role | None]:
         """Roles of the team by their ids."""
-        return DataLoader(load_fn=self._load_roles)
+        return self._loader(self._load_roles)
 
     @cached_property
-    def activities(self) -> DataLoader[UUID, Activity | None]:
+    def activities(self) -> Loader[UUID, Activity | None]:
         """Activities in sight by their ids."""
-        return DataLoader(load_fn=self._load_activities)
+        return self._loader(self._load_activities)
 
     @cached_property
-    def goal_subjects(self) -> DataLoader[UUID, User]:
+    def goal_subjects(self) -> Loader[UUID, User]:
         """Users whose goals are in sight, by their ids."""
-        return DataLoader(load_fn=self._load_goal_subjects)
+        return self._loader(self._load_goal_subjects)
 
     @cached_property
-    def goals(self) -> DataLoader[UUID, GoalView | None]:
+    def goals(self) -> Loader[UUID, GoalView | None]:
         """Goals in sight by their ids."""
-        return DataLoader(load_fn=self._load_goals)
+        return self._loader(self._load_goals)
 
     @cached_property
-    def goal_histories(self) -> DataLoader[UUID, list[Version]]:
+    def goal_histories(self) -> Loader[UUID, list[Version]]:
         """The versions of goals that are in sight already."""
-        return DataLoader(load_fn=self._load_histories)
+        return self._loader(self._load_histories)
 
     @cached_property
-    def goal_progress(self) -> DataLoader[GoalView, Progress]:
+    def goal_progress(self) -> Loader[GoalView, Progress]:
         """How goals stand now."""
-        return DataLoader(load_fn=self._load_progress)
+        return self._loader(self._load_progress)
 
     @cached_property
-    def email_bodies(self) -> DataLoader[tuple[UUID, UUID], str | None]:
+    def email_bodies(self) -> Loader[tuple[UUID, UUID], str | None]:
         """Bodies of emails that the viewer may read, by the email's and its owner's id."""
-        return DataLoader(load_fn=self._load_email_bodies)
+        return self._loader(self._load_email_bodies)
 
     async def renewed(self) -> Context:
         """A context for the next event or the next operation of one connection: the viewer as they stand now.
@@ -138,6 +139,18 @@ class Context:
         self.__dict__.update(renewed.__dict__)
         self.request_id = request_id
 
+    def abandon(self) -> None:
+        """Stop the look-ups that are under way: nobody waits for them any more."""
+        for future in self._once.values():
+            future.cancel()
+        for loader in self._loaders:
+            loader.abandon()
+
+    def _loader(self, load: Callable[[list[Key]], Awaitable[Sequence[Any]]]) -> Loader[Key, Any]:
+        made: Loader[Key, Any] = Loader(load)
+        self._loaders.append(made)
+        return made
+
     def acquire(self) -> AbstractAsyncContextManager[Connection]:
         """A connection that sees the viewer's team alone."""
         return acquire(self.viewer.team_id)
@@ -160,7 +173,9 @@ class Context:
         future = self._once.get(key)
         if future is None:
             future = self._once[key] = asyncio.ensure_future(_run(work))
-        return await future  # type: ignore[return-value]
+        # A field that is given up must not take along what others wait for.
+        found = await asyncio.shield(future)
+        return cast("Result", found)
 
     async def users_in_sight(self) -> Sight:
         """The users whose data the viewer may see."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 from graphql import GraphQLObjectType, get_named_type
@@ -97,8 +98,19 @@ _PROGRESS_CELLS: dict[str, _ProgressCell] = {
 }
 
 
+_BUILD = signature(StrawberryGraphQLCoreExecutionContext.build)
+
+
 class SidelineExecutor(StrawberryGraphQLCoreExecutionContext):
     """Strawberry's executor, with the short way for rows of metrics."""
+
+    @classmethod
+    def build(cls, *args: Any, **kwargs: Any) -> Any:
+        """Make one. Who may not ask for the schema gets no names of it with what is wrong with variables."""
+        given = _BUILD.bind(*args, **kwargs)
+        context = given.arguments.get("context_value")
+        given.arguments["hide_suggestions"] = context is not None and not context.limits.introspection
+        return super().build(*given.args, **given.kwargs)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 from graphql import (
@@ -11,6 +13,7 @@ from graphql import (
     GraphQLError,
     GraphQLSchema,
     NoSchemaIntrospectionCustomRule,
+    OperationDefinitionNode,
     OperationType,
     get_operation_ast,
     parse,
@@ -21,28 +24,101 @@ from strawberry.extensions import SchemaExtension
 from strawberry.types.execution import ExecutionContext
 
 from api.errors import to_graphql_error
-from api.limits import ENDLESS, Limits, cost_of, refusal, shape_errors
+from api.limits import ENDLESS, Limits, cost_of, long_numbers, page_sizes, refusal, shape_errors
+from api.texts import TextWithoutNul
 
-DOCUMENT_CACHE_SIZE = 500
+KNOWN_CHARACTERS = 300_000
+"""Of all documents that are kept together. A parsed one takes some 150 bytes for each of its characters."""
+KNOWN_COSTS = 20
+"""Costs that are kept of one document: by operation and sizes of pages."""
 LONGEST_TOKEN = 20
 """Characters that a document may have for each token that it may have: comments and spaces are none."""
-_RULES = specified_rules
-_CLOSED_RULES = (*specified_rules, NoSchemaIntrospectionCustomRule)
+MOST_ERRORS = 20
+"""What is wrong with a document beyond these is not told: each costs time and space."""
+_RULES = (*specified_rules, TextWithoutNul)
+_CLOSED_RULES = (*_RULES, NoSchemaIntrospectionCustomRule)
 
 
-@lru_cache(maxsize=DOCUMENT_CACHE_SIZE)
+@dataclass(frozen=True)
+class _Known:
+    """A document, parsed, what is wrong with it, and what its operations cost."""
+
+    document: DocumentNode
+    errors: list[GraphQLError]
+    costs: dict[Any, int] = field(default_factory=dict)
+
+
+class _Documents:
+    """The documents that came last, as many as fit into `KNOWN_CHARACTERS`.
+
+    One that is looked at in a thread may be looked for in another meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, Limits], _Known] = OrderedDict()
+        self._characters = 0
+        self._lock = Lock()
+
+    def find(self, key: tuple[str, Limits]) -> _Known | None:
+        """The document, if it is known."""
+        with self._lock:
+            found = self._known.get(key)
+            if found is not None:
+                self._known.move_to_end(key)
+            return found
+
+    def keep(self, key: tuple[str, Limits], known: _Known) -> None:
+        """Keep a document, and let those go that came longest ago."""
+        with self._lock:
+            if key in self._known:
+                return
+            self._known[key] = known
+            self._characters += len(key[0])
+            while self._characters > KNOWN_CHARACTERS and len(self._known) > 1:
+                (text, _limits), _known = self._known.popitem(last=False)
+                self._characters -= len(text)
+
+
+_documents = _Documents()
+
+
+def is_known(text: str, limits: Limits) -> bool:
+    """Whether a document has been looked at already."""
+    return _documents.find((text, limits)) is not None
+
+
+def _look(schema: GraphQLSchema, text: str, limits: Limits) -> _Known:
+    found = _documents.find((text, limits))
+    if found is None:
+        if len(text) > limits.tokens * LONGEST_TOKEN:
+            raise refusal(f"The document has more than {limits.tokens * LONGEST_TOKEN} characters: send several.")
+        document = parse(text, max_tokens=limits.tokens)
+        # What is too much is not looked at further: the rules of validation are slower than the ones of limits.
+        errors = (
+            shape_errors(document, limits)
+            or long_numbers(document, text)
+            or validate(
+                schema,
+                document,
+                _RULES if limits.introspection else _CLOSED_RULES,
+                max_errors=MOST_ERRORS,
+                # Who may not ask for the schema is not told its names either.
+                hide_suggestions=not limits.introspection,
+            )
+        )
+        found = _Known(document, errors)
+        _documents.keep((text, limits), found)
+    return found
+
+
 def checked(schema: GraphQLSchema, text: str, limits: Limits) -> tuple[DocumentNode, list[GraphQLError]]:
     """A document, parsed, and what is wrong with it; once for each text.
 
     Raises:
         GraphQLSyntaxError: it is no document, or has too many tokens.
     """
-    if len(text) > limits.tokens * LONGEST_TOKEN:
-        raise refusal(f"The document has more than {limits.tokens * LONGEST_TOKEN} characters: send several.")
-    document = parse(text, max_tokens=limits.tokens)
-    # What is too much is not looked at further: the rules of validation are slower than the ones of limits.
-    errors = shape_errors(document, limits)
-    return document, errors or validate(schema, document, _RULES if limits.introspection else _CLOSED_RULES)
+    known = _look(schema, text, limits)
+    return known.document, known.errors
 
 
 def document_problems(schema: GraphQLSchema, text: str, limits: Limits) -> list[str]:
@@ -54,29 +130,23 @@ def document_problems(schema: GraphQLSchema, text: str, limits: Limits) -> list[
     return [error.message for error in errors]
 
 
-@lru_cache(maxsize=DOCUMENT_CACHE_SIZE * 4)
-def _cost(
-    schema: GraphQLSchema, text: str, limits: Limits, operation_name: str | None, sizes: tuple[tuple[str, Any], ...]
-) -> int:
-    document, _errors = checked(schema, text, limits)
-    operation = get_operation_ast(document, operation_name)
-    return 0 if operation is None else cost_of(schema, document, operation, dict(sizes))
-
-
 def operation_cost(
-    schema: GraphQLSchema, text: str, limits: Limits, operation_name: str | None, variables: Mapping[str, Any]
+    schema: GraphQLSchema, text: str, limits: Limits, operation: OperationDefinitionNode, variables: Mapping[str, Any]
 ) -> int:
     """What an operation of a valid document costs.
 
     Raises:
         GraphQLError: more than one operation may.
     """
-    sizes = tuple(
-        (name, (None,) * len(value) if isinstance(value, list) else value)
-        for name, value in sorted(variables.items())
-        if isinstance(value, int | list)
-    )
-    cost = _cost(schema, text, limits, operation_name, sizes)
+    known = _look(schema, text, limits)
+    declared = [one.variable.name.value for one in operation.variable_definitions or ()]
+    sizes = page_sizes({name: variables[name] for name in declared if name in variables})
+    key = (operation.name and operation.name.value, tuple(sizes.items()))
+    cost = known.costs.get(key)
+    if cost is None:
+        cost = cost_of(schema, known.document, operation, sizes)
+        if len(known.costs) < KNOWN_COSTS:
+            known.costs[key] = cost
     if cost > limits.cost:
         told = "far more" if cost >= ENDLESS else str(cost)
         raise refusal(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
-from cross_web import HTTPException
+import structlog
+from cross_web import HTTPException as RequestRefused
 from graphql import GraphQLError
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
@@ -22,11 +26,15 @@ from api.admission import admit, bounded, trusted_text
 from api.authentication import authenticate, credential_of
 from api.budget import BudgetSpent
 from api.context import Context
-from api.errors import GRAPHQL_MEDIA_TYPE, error_response, to_graphql_error
+from api.errors import GRAPHQL_MEDIA_TYPE, error_response, refusal_response, request_id_of, to_graphql_error
+from api.reading import asked_in_address, check_operation, decode_object
 from api.schema.root import schema
 from api.sse import respond, wants_events
+from api.turns import RETRY_SECONDS, TooManyAtOnce
 from api.websockets import TransportSocket
 from domain.errors import DomainError, Invalid, TooSlow
+
+log = structlog.get_logger(__name__)
 
 BODY_LIMIT_BYTES = 16 * 2**20
 PAGE_FOLDER = Path(__file__).parent / "static" / "graphiql"
@@ -36,18 +44,58 @@ class BodyTooLarge(Exception):
     """A request's body is larger than is read."""
 
 
-def _limited(receive: Receive) -> Receive:
-    seen = 0
+class _Body:
+    """A request's body as it comes, up to `BODY_LIMIT_BYTES`.
 
-    async def counted() -> Message:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > BODY_LIMIT_BYTES:
+    Args:
+        receive: The server's.
+        complete: There is none to wait for.
+    """
+
+    def __init__(self, receive: Receive, *, complete: bool) -> None:
+        self._receive = receive
+        self._seen = 0
+        self._complete = asyncio.Event()
+        if complete:
+            self._complete.set()
+
+    async def receive(self) -> Message:
+        """The next piece.
+
+        Raises:
+            BodyTooLarge: it is more than is read.
+        """
+        message = await self._receive()
+        self._seen += len(message.get("body", b""))
+        if self._seen > BODY_LIMIT_BYTES:
             raise BodyTooLarge
+        if not message.get("more_body", False):
+            self._complete.set()
         return message
 
-    return counted
+    async def gone(self) -> None:
+        """Wait until the client has left; what it sends after its request is not read by anybody else."""
+        await self._complete.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+async def _while_connected(work: Coroutine[Any, Any, Response], body: _Body) -> Response | None:
+    """What `work` brings; None, and no more work, once the client has left."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(body.gone())
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            leaving.result()
+            log.info("request.client_gone")
+            return None
+        return working.result()
+    finally:
+        leaving.cancel()
+        working.cancel()
+        # What was cancelled lets go of its connection to PostgreSQL before the request is over.
+        await asyncio.wait((working, leaving))
 
 
 def _media_type(request: HTTPConnection) -> str:
@@ -65,28 +113,33 @@ class GraphQLEndpoint(GraphQL[Any, Any]):
         if scope["type"] == "websocket":
             await TransportSocket(WebSocket(scope, receive=receive, send=send), send).serve()
             return
-        request = Request(scope, _limited(receive))
-        response = await self._respond(request)
-        await response(scope, receive, send)
+        body = _Body(receive, complete=scope["method"] == "GET")
+        with scope["app"].state.turns.request():
+            response = await _while_connected(self._respond(Request(scope, body.receive)), body)
+        if response is not None:
+            await response(scope, receive, send)
 
     async def _respond(self, request: Request) -> Response:
         if request.method == "GET" and "query" not in request.query_params and _wants_page(request):
             if not request.app.state.settings.graphiql:
-                return Response("GraphiQL is switched off here.", status_code=404, media_type="text/plain")
+                raise HTTPException(404, "GraphiQL is switched off here.")
             return page()
+        request_id = request_id_of(request.scope)
         try:
             request.state.viewer = await authenticate(request)
             if wants_events(request):
                 return await respond(await self.get_context(request, Response()), request)
             response = await self.run(request)
         except DomainError as error:
-            response = error_response(error, media_type=_media_type(request))
-        except HTTPException as error:
-            body = orjson.dumps({"errors": [{"message": error.reason, "extensions": {"code": "BAD_REQUEST"}}]})
-            response = Response(body, status_code=error.status_code, media_type=_media_type(request))
+            response = error_response(error, request_id, media_type=_media_type(request))
+        except RequestRefused as error:
+            extensions = {"code": "BAD_REQUEST"}
+            response = refusal_response(
+                error.status_code, error.reason, extensions, request_id, media_type=_media_type(request)
+            )
         except BodyTooLarge:
             refusal = Invalid(f"The body has more than {BODY_LIMIT_BYTES} bytes; send less at once.")
-            response = error_response(refusal, media_type=_media_type(request))
+            response = error_response(refusal, request_id, media_type=_media_type(request))
             response.status_code = 413
         response.headers.setdefault("cache-control", "no-store")
         return response
@@ -96,20 +149,28 @@ class GraphQLEndpoint(GraphQL[Any, Any]):
         assert isinstance(request, Request), "WebSockets are served by api/websockets.py"
         queue = request.app.state.queue
         viewer, credential = request.state.viewer, credential_of(request)
-        context = Context(viewer, datetime.now(UTC), request, lambda: authenticate(request), queue, credential)
+        context = Context(
+            viewer,
+            datetime.now(UTC),
+            request,
+            lambda: authenticate(request),
+            queue,
+            credential,
+            request_id=request_id_of(request.scope),
+        )
         if isinstance(response, Response):
             response.headers["x-request-id"] = context.request_id
         return context
 
-    def decode_json(self, data: str | bytes) -> object:
-        """A body that is no JSON object, not UTF-8 or nested without end is refused alike."""
-        try:
-            decoded: object = orjson.loads(data)
-        except orjson.JSONDecodeError as error:
-            raise HTTPException(400, f"The body is no JSON: {error}.") from error
-        if not isinstance(decoded, dict):
-            raise HTTPException(400, "Send one JSON object with query, variables and operationName; batches are off.")
-        return decoded
+    def parse_query_params(self, params: Any) -> dict[str, Any]:
+        """What an address asks for."""
+        return asked_in_address(params)
+
+    def parse_json(self, data: str | bytes) -> dict[str, Any]:
+        """What a body asks for."""
+        asked = decode_object(data, "body")
+        check_operation(asked)
+        return asked
 
     async def execute_single(
         self,
@@ -125,15 +186,17 @@ class GraphQLEndpoint(GraphQL[Any, Any]):
             if request_data.query is None:
                 request_data.query = await trusted_text(context, request_data.extensions)
             admitted = await admit(context, request_data.query, request_data.operation_name, request_data.variables)
-            async with bounded(context):
+            async with bounded(context, admitted.cost if admitted is not None else 0):
                 result = await super().execute_single(
                     request, request_adapter, sub_response, context, root_value, request_data
                 )
-        except (BudgetSpent, TooSlow) as error:
-            sub_response.status_code = 429 if isinstance(error, BudgetSpent) else 503
+        except (BudgetSpent, TooManyAtOnce, TooSlow) as error:
+            sub_response.status_code = 503 if isinstance(error, TooSlow) else 429
             if isinstance(error, BudgetSpent):
                 sub_response.headers.update(error.spent.headers())
                 sub_response.headers["retry-after"] = str(error.spent.seconds)
+            elif isinstance(error, TooManyAtOnce):
+                sub_response.headers["retry-after"] = str(RETRY_SECONDS)
             told = GraphQLError(error.message, original_error=error)
             return ExecutionResult(None, [to_graphql_error(told, context.request_id)])
         except GraphQLError as error:

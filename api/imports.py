@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from api.authentication import authenticate
-from api.errors import error_response
+from api.errors import error_response, request_id_of
 from api.queue import hint_job
 from domain import access, imports
 from domain.errors import DomainError, Invalid
@@ -71,7 +71,7 @@ async def import_endpoint(request: Request) -> Response:
     try:
         return await _receive(request)
     except DomainError as error:
-        return error_response(error)
+        return error_response(error, request_id_of(request.scope))
     except ClientDisconnect:
         # Nobody is there to read an answer; receive_upload has removed what came.
         return Response(status_code=400)

@@ -10,6 +10,8 @@ look at than to write.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 from graphql import (
     DocumentNode,
     FieldNode,
+    FloatValueNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
@@ -29,9 +32,11 @@ from graphql import (
     OperationDefinitionNode,
     SelectionSetNode,
     VariableNode,
+    Visitor,
     get_named_type,
     get_nullable_type,
     is_list_type,
+    visit,
 )
 from graphql.language import ValueNode
 
@@ -69,6 +74,13 @@ WEIGHTS = {
     "progress": 5,
 }
 MUTATION_WEIGHT = 10
+MOST_REPETITIONS = 20
+"""How often one place may ask for the same field, or under the same alias. All of them are compared with each other."""
+MOST_DIRECTIVES = 5
+"""At one field, fragment or operation."""
+LONGEST_NUMBER = 100
+"""Digits of a number in a document."""
+_MANY_DIGITS = re.compile(r"[0-9.]{100}")
 ENDLESS = 10**15
 """A cost that is not counted further."""
 
@@ -108,8 +120,31 @@ def refusal(message: str, code: str = "LIMIT_EXCEEDED", **more: Any) -> GraphQLE
     return GraphQLError(message, extensions={"code": code, **more})
 
 
+def long_numbers(document: DocumentNode, text: str) -> list[GraphQLError]:
+    """Numbers that nobody means. Python refuses to read the longest, in the middle of whatever it does."""
+    if not _MANY_DIGITS.search(text):
+        return []
+
+    class Numbers(Visitor):
+        def __init__(self) -> None:
+            super().__init__()
+            self.found: list[GraphQLError] = []
+
+        def enter_int_value(self, node: IntValueNode, *_args: Any) -> None:
+            if len(node.value) > LONGEST_NUMBER:
+                self.found.append(refusal(f"A number has at most {LONGEST_NUMBER} digits."))
+
+        def enter_float_value(self, node: FloatValueNode, *_args: Any) -> None:
+            if len(node.value) > LONGEST_NUMBER:
+                self.found.append(refusal(f"A number has at most {LONGEST_NUMBER} digits."))
+
+    numbers = Numbers()
+    visit(document, numbers)
+    return numbers.found[:1]
+
+
 def shape_errors(document: DocumentNode, limits: Limits) -> list[GraphQLError]:
-    """What is too deep, or has too many aliases; without regard to the schema."""
+    """What is too deep, or holds too many aliases, repetitions or directives; without regard to the schema."""
     fragments = _fragments(document)
     depths: dict[str, int] = {}
 
@@ -133,8 +168,13 @@ def shape_errors(document: DocumentNode, limits: Limits) -> list[GraphQLError]:
     errors = []
     if any(depth(one.selection_set, frozenset()) > limits.depth for one in operations):
         errors.append(refusal(f"The query is deeper than {limits.depth} fields: ask in several steps."))
-    if _aliases(document) > limits.aliases:
+    count = _count(document)
+    if count.aliases > limits.aliases:
         errors.append(refusal(f"The document has more than {limits.aliases} aliases: send several."))
+    if count.repetitions > MOST_REPETITIONS:
+        errors.append(refusal(f"A field is asked for more than {MOST_REPETITIONS} times in one place: once is enough."))
+    if count.directives > MOST_DIRECTIVES:
+        errors.append(refusal(f"There are more than {MOST_DIRECTIVES} directives in one place."))
     return errors
 
 
@@ -142,15 +182,45 @@ def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
     return {one.name.value: one for one in document.definitions if isinstance(one, FragmentDefinitionNode)}
 
 
-def _aliases(document: DocumentNode) -> int:
-    count = 0
-    waiting: list[Any] = [getattr(one, "selection_set", None) for one in document.definitions]
+@dataclass
+class _Count:
+    """What a document holds of what is bounded: aliases altogether, the rest in the place that has most of it."""
+
+    aliases: int = 0
+    repetitions: int = 0
+    directives: int = 0
+
+
+def _count(document: DocumentNode) -> _Count:
+    count = _Count()
+    waiting: list[Any] = [*document.definitions]
     while waiting:
-        selections = waiting.pop()
+        node = waiting.pop()
+        count.directives = max(count.directives, len(getattr(node, "directives", None) or ()))
+        selections = getattr(node, "selection_set", None)
+        names: Counter[str] = Counter()
         for one in selections.selections if selections is not None else ():
-            count += isinstance(one, FieldNode) and one.alias is not None
-            waiting.append(getattr(one, "selection_set", None))
+            waiting.append(one)
+            if isinstance(one, FieldNode):
+                count.aliases += one.alias is not None
+                names[(one.alias or one.name).value] += 1
+        count.repetitions = max(count.repetitions, *names.values(), 0)
     return count
+
+
+def page_sizes(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """What the cost model wants to know of some variables: numbers, and how many entries a list has, as far as they
+    make a difference. What is left out of it counts as a variable that is null."""
+    sizes: dict[str, Any] = {}
+    for name, value in variables.items():
+        if isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1:
+            # JSON's 500.0 is a 500 for GraphQL.
+            sizes[name] = int(max(-1, min(value, LARGEST_PAGE)))
+        elif isinstance(value, list | tuple):
+            sizes[name] = (None,) * min(len(value), LARGEST_PAGE)
+        else:
+            sizes[name] = None
+    return sizes
 
 
 def cost_of(

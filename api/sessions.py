@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from api.authentication import SESSION_COOKIE, authenticate, authenticate_header, csrf_token, unauthenticated
-from api.errors import error_response
+from api.errors import error_response, request_id_of
 from domain import people
 from domain.database import ALL_TEAMS, acquire, transaction
 from domain.errors import DomainError, Invalid, Unauthenticated
@@ -83,7 +83,7 @@ async def _read(request: Request) -> SignIn:
             raise Invalid(f"At most {BODY_LIMIT_BYTES} bytes.")
     try:
         wanted = msgspec.json.decode(bytes(body), type=SignIn)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Invalid(f'Give {{"token": "…"}} or, in demo mode, {{"person": "…"}}: {error}.') from error
     if (wanted.token is None) == (wanted.person is None):
         raise Invalid("Give exactly one of token and person.", path=("token",))
@@ -155,7 +155,7 @@ async def session_endpoint(request: Request) -> Response:
     try:
         return await handler(request)
     except DomainError as error:
-        return error_response(error)
+        return error_response(error, request_id_of(request.scope))
 
 
 session_routes = [Route("/session", session_endpoint, methods=["GET", "POST", "DELETE"])]

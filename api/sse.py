@@ -22,6 +22,7 @@ from starlette.responses import StreamingResponse
 from api.connections import Watched
 from api.context import Context
 from api.errors import UNREACHABLE, to_graphql_error
+from api.reading import asked_in_address, check_operation, decode_object
 from api.streaming import Operation, Refused, answers
 from domain.errors import Invalid, Unauthenticated
 
@@ -44,26 +45,19 @@ async def read_operation(request: Request) -> Operation:
     Raises:
         Invalid: it is neither.
     """
-    given: Any
+    given: dict[str, Any]
     if request.method == "GET":
-        given = dict(request.query_params)
-        if isinstance(given.get("variables"), str):
-            given["variables"] = _json(given["variables"].encode(), "variables")
+        given = asked_in_address(request.query_params)
+    elif request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Invalid("Send JSON with the content type application/json.", path=("content-type",))
     else:
-        given = _json(await request.body(), "body")
-    if not isinstance(given, dict) or not isinstance(given.get("query"), str):
+        given = decode_object(await request.body(), "body")
+        check_operation(given)
+    if not given.get("query"):
         raise Invalid("query: give a GraphQL document.", path=("query",))
-    variables = given.get("variables")
-    if variables is not None and not isinstance(variables, dict):
-        raise Invalid("variables: give an object.", path=("variables",))
-    return Operation(given["query"], variables, given.get("operationName"), read_only=request.method == "GET")
-
-
-def _json(text: bytes, name: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise Invalid(f"{name}: not JSON.", path=(name,)) from error
+    return Operation(
+        given["query"], given.get("variables"), given.get("operationName"), read_only=request.method == "GET"
+    )
 
 
 def _next(*answers: str) -> bytes:

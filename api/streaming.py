@@ -34,18 +34,18 @@ from graphql.execution.values import get_argument_values, get_variable_values
 from strawberry.types.execution import PreExecutionError
 from strawberry.utils.str_converters import to_camel_case
 
-from api.admission import admit, bounded
+from api.admission import admit, bounded, look_at
 from api.budget import BudgetSpent
 from api.context import Context
 from api.errors import UNREACHABLE, to_graphql_error
 from api.execution import SidelineExecutor
-from api.extensions import checked
 from api.hub import Entry, TooManyStreams
 from api.resolvers.goals import filter_of
 from api.schema.goals import GoalEvent, GoalFilter
 from api.schema.root import schema
 from api.schema.scalars import decimal_text
 from api.subscriptions import hub_of, watch_goal_events
+from api.turns import TooManyAtOnce
 from domain import access
 from domain.errors import TooSlow
 from domain.models.tokens import TokenScope
@@ -120,12 +120,13 @@ async def answers(context: Context, operation: Operation) -> AsyncGenerator[list
         Refused: the document or its variables do not fit, or a subscription could not begin or had to end.
         UNREACHABLE: a subscription cannot go on here now; its client comes again and goes on.
     """
-    graphql_schema = schema._schema
     context.streams = True
     try:
-        document, errors = checked(graphql_schema, operation.query, context.limits)
+        document, errors = await look_at(context, operation.query)
     except GraphQLError as error:
         raise Refused([to_graphql_error(error, context.request_id)]) from error
+    except TooManyAtOnce as error:
+        raise Refused([_error(error, context)]) from error
     if errors:
         raise Refused([to_graphql_error(error, context.request_id) for error in errors])
     found = get_operation_ast(document, operation.operation_name)
@@ -136,16 +137,17 @@ async def answers(context: Context, operation: Operation) -> AsyncGenerator[list
         unsafe = GraphQLError("A mutation is sent with POST.")
         raise Refused([to_graphql_error(unsafe, context.request_id)])
     try:
-        await admit(context, operation.query, operation.operation_name, operation.variables)
+        admitted = await admit(context, operation.query, operation.operation_name, operation.variables)
     except GraphQLError as error:
         raise Refused([to_graphql_error(error, context.request_id)]) from error
-    except BudgetSpent as error:
+    except (BudgetSpent, TooManyAtOnce) as error:
         raise Refused([_error(error, context)]) from error
+    cost = admitted.cost if admitted is not None else 0
     if found.operation is not OperationType.SUBSCRIPTION:
         try:
-            async with bounded(context):
+            async with bounded(context, cost):
                 lots = [lot async for lot in _executed(context, operation)]
-        except TooSlow as error:
+        except (TooSlow, TooManyAtOnce) as error:
             raise Refused([_error(error, context)]) from error
         for lot in lots:
             yield lot
@@ -168,6 +170,13 @@ def _error(error: Exception, context: Context) -> GraphQLError:
     return to_graphql_error(GraphQLError(str(error), original_error=error), context.request_id)
 
 
+def _told(error: GraphQLError, context: Context) -> GraphQLError:
+    """An error as the client may see it: some leave Strawberry past every extension."""
+    if (error.extensions or {}).get("requestId"):
+        return error
+    return to_graphql_error(error, context.request_id)
+
+
 def _only_field(operation: OperationDefinitionNode) -> FieldNode | None:
     """The field of an operation that has one, plainly."""
     selections = operation.selection_set.selections
@@ -185,10 +194,10 @@ async def _executed(context: Context, operation: Operation) -> AsyncGenerator[li
     )
     try:
         async for result in source:
-            if isinstance(result, PreExecutionError):
-                raise Refused(list(result.errors or ()))
-            if result.data is None and result.errors and all(error.path is None for error in result.errors):
-                raise Refused(list(result.errors))
+            if isinstance(result, PreExecutionError) or (
+                result.data is None and result.errors and all(error.path is None for error in result.errors)
+            ):
+                raise Refused([_told(error, context) for error in result.errors or ()])
             yield [encode(result.data, result.errors)]
     finally:
         await source.aclose()
@@ -198,7 +207,12 @@ async def _goal_events(
     context: Context, operation: Operation, document: Any, found: OperationDefinitionNode, root: FieldNode
 ) -> AsyncGenerator[list[str], None]:
     graphql_schema = schema._schema
-    given = get_variable_values(graphql_schema, found.variable_definitions or (), dict(operation.variables or {}))
+    given = get_variable_values(
+        graphql_schema,
+        found.variable_definitions or (),
+        dict(operation.variables or {}),
+        hide_suggestions=not context.limits.introspection,
+    )
     if isinstance(given, list):
         raise Refused([to_graphql_error(error, context.request_id) for error in given])
     assert graphql_schema.subscription_type is not None

@@ -10,6 +10,7 @@ from functools import partial
 
 from api.context import Context
 from api.hub import Entry, Hub
+from api.turns import Turns
 from domain import access, events
 from domain.access import GoalSight
 from domain.goal_events import GoalFilter
@@ -78,6 +79,7 @@ async def watch_numbers(context: Context) -> AsyncGenerator[None, None]:
         Forbidden: the credential may not read any more.
     """
     loop = asyncio.get_running_loop()
+    showing: Turns = context.connection.app.state.showing
     with hub_of(context).joined(context.viewer.team_id) as log:
         await log.open()
         while True:
@@ -85,7 +87,9 @@ async def watch_numbers(context: Context) -> AsyncGenerator[None, None]:
             await context.refresh()
             access.require_scope(context.viewer, TokenScope.READ)
             sent_at = loop.time()
-            yield
+            # One state of a person's is put together and sent at a time; the streams themselves are capped.
+            async with showing.turn(context.viewer.user_id, 0):
+                yield
             while log.generation == generation:
                 await log.wait_for_numbers()
             await asyncio.sleep(max(0.0, sent_at + COALESCE_SECONDS - loop.time()))

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import structlog
@@ -22,8 +23,10 @@ from api.authentication import authenticate, authenticate_header, credential_of
 from api.connections import Watched, Watchman
 from api.context import Context
 from api.errors import UNREACHABLE, to_graphql_error
+from api.hub import TooManyStreams
+from api.reading import check_operation, decode_object
 from api.streaming import Operation, Refused, answers
-from domain.errors import DomainError, Unauthenticated, Unavailable
+from domain.errors import DomainError, Invalid, Unauthenticated, Unavailable
 from domain.identity import Identity
 
 log = structlog.get_logger(__name__)
@@ -32,6 +35,10 @@ PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 10.0
 SEND_SECONDS = 30.0
 MESSAGE_LIMIT_BYTES = 1_000_000
+LOBBY_LIMIT = 1_000
+"""Connections that may wait for somebody to sign in on them."""
+LONGEST_OPERATION_ID = 1_000
+LONGEST_REASON_BYTES = 123
 
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN = 4400, 4401, 4403
 SUBPROTOCOL, INIT_TIMEOUT, EXISTS, TOO_MANY_INITS = 4406, 4408, 4409, 4429
@@ -47,13 +54,32 @@ class _Closed(Exception):
 
     Args:
         code: Of the protocol, or of RFC 6455.
-        reason: At most 123 bytes.
+        reason: Cut to what a close can hold.
     """
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
         self.code = code
-        self.reason = reason
+        self.reason = reason.encode()[:LONGEST_REASON_BYTES].decode(errors="ignore")
+
+
+class Lobby:
+    """The connections that nobody has signed in on yet, the oldest first."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[TransportSocket, None] = {}
+
+    def enter(self, connection: TransportSocket) -> None:
+        """A connection has opened; the one that waits for longest makes room where there are too many."""
+        if len(self._waiting) >= LOBBY_LIMIT:
+            oldest = next(iter(self._waiting))
+            self.leave(oldest)
+            oldest.make_room()
+        self._waiting[connection] = None
+
+    def leave(self, connection: TransportSocket) -> None:
+        """Somebody has signed in on it, or it has closed."""
+        self._waiting.pop(connection, None)
 
 
 class TransportSocket:
@@ -87,12 +113,15 @@ class TransportSocket:
         loop = asyncio.get_running_loop()
         self._serving = asyncio.current_task()
         self._timer = loop.call_later(INIT_SECONDS, self._end, INIT_TIMEOUT, "Connection initialisation timeout")
+        lobby: Lobby = self._socket.app.state.lobby
+        lobby.enter(self)
         watchman: Watchman = self._socket.app.state.watchman
         watched: Watched | None = None
         try:
             async for message in self._messages():
                 await self._take(message)
                 if self._context is not None and watched is None:
+                    lobby.leave(self)
                     watched = Watched(self._context, self._credential_ended, self._tend)
                     watchman.add(watched)
         except asyncio.CancelledError:
@@ -108,6 +137,7 @@ class TransportSocket:
             log.info("websocket.client_gone", error=repr(error))
         finally:
             self._timer.cancel()
+            lobby.leave(self)
             if watched is not None:
                 watchman.discard(watched)
             tasks = list(self._operations.values())
@@ -125,6 +155,10 @@ class TransportSocket:
                 await self._socket.close(closed.code, closed.reason)
         except (TimeoutError, RuntimeError, OSError, WebSocketDisconnect):
             log.info("websocket.gone", code=closed.code)
+
+    def make_room(self) -> None:
+        """Close the connection in favour of another one."""
+        self._end(TRY_AGAIN, "Try again later")
 
     def _end(self, code: int, reason: str) -> None:
         """Close the connection, from wherever it is noticed."""
@@ -180,10 +214,10 @@ class TransportSocket:
         if len(text) > MESSAGE_LIMIT_BYTES:
             raise _Closed(BAD_REQUEST, f"A message has at most {MESSAGE_LIMIT_BYTES} characters")
         try:
-            message = orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            raise _Closed(BAD_REQUEST, "WebSocket message must be valid JSON") from error
-        kind = message.get("type") if isinstance(message, dict) else None
+            message = decode_object(text, "message")
+        except Invalid as error:
+            raise _Closed(BAD_REQUEST, "A message is one JSON object of moderate size") from error
+        kind = message.get("type")
         match kind:
             case "connection_init":
                 await self._initialize(message.get("payload"))
@@ -242,31 +276,24 @@ class TransportSocket:
         operation_id, payload = message.get("id"), message.get("payload")
         if (
             not isinstance(operation_id, str)
+            or len(operation_id) > LONGEST_OPERATION_ID
             or not isinstance(payload, dict)
-            or not isinstance(payload.get("query"), str)
+            or not payload.get("query")
         ):
             raise _Closed(BAD_REQUEST, "A subscribe message has an id, and a payload with a query")
+        try:
+            check_operation(payload)
+        except Invalid as error:
+            raise _Closed(BAD_REQUEST, error.message) from error
         if operation_id in self._operations or operation_id in _OURS:
-            raise _Closed(EXISTS, f"Subscriber for {operation_id[:60]} already exists")
-        variables = payload.get("variables")
-        if variables is not None and not isinstance(variables, dict):
-            raise _Closed(BAD_REQUEST, "variables is an object")
+            raise _Closed(EXISTS, f"Subscriber for {operation_id} already exists")
         limit = self._settings.streams_per_connection
         if len(self._operations) >= limit:
-            await self._send_message(
-                {
-                    "id": operation_id,
-                    "type": "error",
-                    "payload": [
-                        {
-                            "message": f"At most {limit} operations run at once on a connection: complete some first.",
-                            "extensions": {"code": "TOO_MANY_STREAMS"},
-                        }
-                    ],
-                }
-            )
+            refusal = TooManyStreams(f"At most {limit} operations run at once on a connection: complete some first.")
+            told = to_graphql_error(GraphQLError("", original_error=refusal), uuid4().hex)
+            await self._send_message({"id": operation_id, "type": "error", "payload": [told.formatted]})
             return
-        operation = Operation(payload["query"], variables, payload.get("operationName"))
+        operation = Operation(payload["query"], payload.get("variables"), payload.get("operationName"))
         self._operations[operation_id] = asyncio.ensure_future(self._run(operation_id, operation))
 
     async def _run(self, operation_id: str, operation: Operation) -> None:

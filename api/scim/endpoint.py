@@ -134,7 +134,8 @@ async def _spend(context: Context, cost: int) -> dict[str, str]:
     state = context.connection.app.state
     settings: Settings = state.settings
     limit = context.viewer.cost_per_minute or settings.cost_per_minute
-    spent = await spend(state.queue, context.viewer, cost, limit)
+    async with state.spending:
+        spent = await spend(state.queue, context.viewer, cost, limit)
     return {} if spent is None else spent.headers()
 
 

@@ -70,6 +70,9 @@ def _refusal(error: Exception, request_id: str) -> Refusal:
         return error
     if isinstance(error, DomainError) and error.code in _STATUS:
         return _of_domain(error)
+    if isinstance(error, SCIMException) and isinstance(error.__cause__, ValidationError):
+        # Its own detail is a library's text.
+        error = error.__cause__
     if isinstance(error, SCIMException):
         return Refusal(error.status, error.detail, error.scim_type)
     if isinstance(error, ValidationError):

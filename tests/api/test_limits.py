@@ -9,6 +9,8 @@ C. Bombs (doubling fragments, circles, aliases, deep nesting, circular introspec
 D. A credential's budget is one for all processes, slides, tells what is left, and comes back; another's is untouched.
 E. Introspection and GraphiQL can be switched off. Lists of operations are refused.
 F. Garbage (invalid UTF-8, deep JSON, wrong types) gets a typed refusal, never an error of ours.
+G. The cost is that of the operation which is executed, whatever form its page sizes have.
+H. What is kept of documents has a bound.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from graphql import get_introspection_query, get_operation_ast, parse
 
 from api.app import create_app
 from api.budget import BudgetSpent, spend
-from api.limits import cost_of
+from api.extensions import KNOWN_CHARACTERS, checked, is_known
+from api.limits import Limits, cost_of, page_sizes
 from api.schema.root import schema
 from domain.database import ALL_TEAMS, acquire
 from tests.api.conftest import Api, settings_for
@@ -87,6 +90,40 @@ def cost(text: str, **variables: Any) -> int:
 )
 def test_the_cost_model(text: str, variables: dict[str, Any], expected: int) -> None:
     assert cost(text, **variables) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({"n": 500.0}, 500), ({"n": 10**12}, 500), ({"n": -5}, 0), ({"n": None}, 50), ({}, 4), ({"n": "7"}, 50)],
+)
+def test_sizes_of_pages_in_any_form(given: dict[str, Any], expected: int) -> None:
+    text = "query($n: Int = 4) { users(first: $n) { nodes { id } } }"
+    assert cost(text, **page_sizes(given)) == 2 + expected
+
+
+def test_what_is_kept_of_documents_is_bounded() -> None:
+    limits = Limits(20, 100, 5_000, 300_000, introspection=True)
+    texts = [f"# {'x' * 20_000}{n}\n{{ __typename }}" for n in range(2 * KNOWN_CHARACTERS // 20_000)]
+    for text in texts:
+        checked(schema._schema, text, limits)
+    known = [text for text in texts if is_known(text, limits)]
+    assert known == texts[-len(known) :]
+    assert 0 < sum(len(text) for text in known) <= KNOWN_CHARACTERS
+    assert checked(schema._schema, texts[-1], limits)[0] is checked(schema._schema, texts[-1], limits)[0]
+
+
+async def test_an_operation_that_is_not_named_is_none(database_url: str, redis_url: str) -> None:
+    heavy = "users(first: 500) { nodes { goals(first: 500) { nodes { id history { version } } } } }"
+    async with served(database_url, redis_url) as (api, token):
+        for text in (
+            f"query a {{ {heavy} }} query b {{ __typename }}",
+            "query a { __typename } mutation b { __typename }",
+        ):
+            error = await refused(api, token, text)
+            assert error["extensions"]["code"] == "BAD_REQUEST"
+            headers = {"authorization": f"Bearer {token}"}
+            response = await api.http.get("/graphql", params={"query": text}, headers=headers)
+            assert response.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
 
 
 def test_doubling_fragments_are_counted_without_writing_them_out() -> None:

@@ -31,6 +31,7 @@ from domain.errors import Invalid
 from domain.imports import ImportOptions
 from domain.jobs import LeaseLost
 from domain.models import Import
+from domain.records import RecordRefused, decode_json, decode_mapping
 from domain.uploads import LINE_LIMIT_BYTES, gunzip, read_entries
 from tests.domain.test_ingest import check, random_history, team_with_users
 from tests.factories import make_role, make_user
@@ -249,3 +250,15 @@ async def test_only_the_holder_commits(database: str, monkeypatch: pytest.Monkey
     await check(team_id, users, records, "UTC")
     done = await import_of(team_id, job_id)
     assert done.accepted + done.unchanged + done.rejected == len(records)
+
+
+@pytest.mark.parametrize("field", ["externalId", "user"])
+def test_what_a_record_is_looked_up_by_is_text(field: str) -> None:
+    """One that PostgreSQL cannot read would fail the look-up of its whole batch."""
+    record = {"kind": "call", "externalId": "a", "user": "b", "occurredAt": "2026-01-05T00:00:00Z", field: "x\0"}
+    gone = {"kind": "call", "externalId": "a\0", "deleted": True}
+    for one in (record, gone):
+        with pytest.raises(RecordRefused, match="NUL"):
+            decode_json(json.dumps(one))
+        with pytest.raises(RecordRefused, match="NUL"):
+            decode_mapping(one)

@@ -45,6 +45,7 @@ class Cluster:
         self.folder = folder
         self.ports = [free_port() for _ in range(api_count)]
         self.environment: dict[str, str] = {}
+        self.more: dict[str, str] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -54,6 +55,12 @@ class Cluster:
 
     def start(self) -> None:
         """Start everything."""
+        # Tables are made without waiting for the disk; what a test kills keeps its promises.
+        preparing = EmbeddedPostgres(self.folder / "postgres", durable=False)
+        try:
+            asyncio.run(database.migrate(preparing.start()))
+        finally:
+            preparing.stop()
         self.environment = os.environ | {
             "SIDELINE_DATABASE_URL": self.postgres.start(),
             "SIDELINE_REDIS_URL": self.redis.start() + "/0",
@@ -61,8 +68,8 @@ class Cluster:
             "SIDELINE_WEBHOOKS_TO_PRIVATE_ADDRESSES": "true",
             "SIDELINE_PING_SECONDS": "2",
             "PYTHONPATH": str(ROOT),
+            **self.more,
         }
-        asyncio.run(database.migrate(self.environment["SIDELINE_DATABASE_URL"]))
         for number in range(len(self.ports)):
             self.start_process(f"api{number}")
         self.start_process("worker")
@@ -71,16 +78,14 @@ class Cluster:
 
     def start_process(self, name: str) -> None:
         """Start an API process or the worker."""
+        environment = self.environment
         if name == "worker":
             command = [sys.executable, "-m", "workers"]
         else:
-            port = self.ports[int(name.removeprefix("api"))]
-            command = [sys.executable, "-m", "uvicorn", "--factory", "api.app:app_from_environment"]
-            command += ["--port", str(port), "--no-access-log", "--ws-per-message-deflate", "false"]
+            command = [sys.executable, "-m", "api"]
+            environment = environment | {"PORT": str(self.ports[int(name.removeprefix("api"))])}
         with (self.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                command, cwd=self.folder, env=self.environment, stdout=log, stderr=log
-            )
+            self.processes[name] = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
 
     def await_ready(self, url: str, seconds: float = 30.0) -> None:
         """Wait until an API process answers."""

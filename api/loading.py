@@ -1,0 +1,79 @@
+"""Look-ups that come together: what is asked for in the same step of the event loop is one statement.
+
+Strawberry's own loader forgets whoever asks while a look-up that nobody waits for any more is being called off, and
+everybody after: they would wait for ever. Here whoever leaves takes nobody along.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Generic, TypeVar
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class Loader(Generic[Key, Value]):
+    """Brings values by their keys.
+
+    Args:
+        load: Brings the values of some keys, in their order; an exception in a value's place is raised to who asked.
+        keep: What was brought is kept, as long as the loader; else only who asks at the same time shares it.
+    """
+
+    def __init__(
+        self, load: Callable[[list[Key]], Awaitable[Sequence[Value | BaseException]]], *, keep: bool = True
+    ) -> None:
+        self._load = load
+        self._keep = keep
+        self._known: dict[Key, asyncio.Future[Value]] = {}
+        self._asked: list[Key] = []
+        self._working: set[asyncio.Task[None]] = set()
+
+    def load(self, key: Key) -> Awaitable[Value]:
+        """The value of a key."""
+        found = self._known.get(key)
+        if found is None:
+            loop = asyncio.get_running_loop()
+            found = self._known[key] = loop.create_future()
+            if not self._asked:
+                loop.call_soon(self._begin)
+            self._asked.append(key)
+        return asyncio.shield(found)
+
+    async def load_many(self, keys: Iterable[Key]) -> list[Value]:
+        """The values of some keys, in their order."""
+        return list(await asyncio.gather(*(self.load(key) for key in keys)))
+
+    def abandon(self) -> None:
+        """Call off what is under way: nobody waits for it any more."""
+        for task in self._working:
+            task.cancel()
+
+    def _begin(self) -> None:
+        task = asyncio.ensure_future(self._bring())
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+
+    async def _bring(self) -> None:
+        keys, self._asked = self._asked, []
+        waiting = [self._known[key] for key in keys]
+        if not self._keep:
+            for key in keys:
+                del self._known[key]
+        try:
+            values: Sequence[Any] = await self._load(keys)
+            for future, value in zip(waiting, values, strict=True):
+                if isinstance(value, BaseException):
+                    future.set_exception(value)
+                else:
+                    future.set_result(value)
+        except asyncio.CancelledError:
+            for future in waiting:
+                future.cancel()
+            raise
+        except Exception as error:
+            for future in waiting:
+                if not future.done():
+                    future.set_exception(error)
