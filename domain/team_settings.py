@@ -107,9 +107,7 @@ def _check(values: Mapping[str, Any]) -> None:
         if kept is not None and not least <= kept <= LONGEST_KEPT_DAYS:
             raise Invalid(f"{told}: from {least} to {LONGEST_KEPT_DAYS}, or 0 for ever.", path=("input", told))
     if len(values["mail_domains"]) > MOST_DOMAINS or not all(map(_DOMAIN.fullmatch, values["mail_domains"])):
-        raise Invalid(
-            f"mailDomains: at most {MOST_DOMAINS} names such as example.com.", path=("input", "mailDomains")
-        )
+        raise Invalid(f"mailDomains: at most {MOST_DOMAINS} names such as example.com.", path=("input", "mailDomains"))
     if not 1 <= values["work_week"] <= 127:
         raise Invalid("workWeek: name at least one day.", path=("input", "workWeek"))
     if not 0 <= values["work_day_start_minute"] < values["work_day_end_minute"] <= 1440:

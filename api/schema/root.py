@@ -441,9 +441,7 @@ class Mutation:
 
         return await told(work(), lambda errors: DaysOffPayload(days_off=None, errors=errors))
 
-    @_writing(
-        "Connect a system: one's own calendar; the team's with MANAGE_TEAM; a CRM's deals as Admin with access to deals."
-    )
+    @_writing("Connect a system: one's own calendar; the team's with MANAGE_TEAM; deals as Admin with access to deals.")
     async def connect_integration(self, info: Info, input: ConnectIntegrationInput) -> IntegrationPayload:
         return await integration_resolvers.connect(info.context, input)
 
