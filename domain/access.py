@@ -286,6 +286,16 @@ def see_peers(viewer: Viewer, users: Sight, user_id: UUID, peers: frozenset[UUID
     return None
 
 
+def fewest_peers(viewer: Viewer, users: Sight, peers: frozenset[UUID]) -> int:
+    """How many of the peers that `see_peers` gives must have a value for their statistics to be shown.
+
+    Who sees each of them anyway is shown any; for others the median of a rate that one peer alone has would be that
+    peer's own.
+    """
+    named = may(viewer, Permission.TEAM_VIEW) and all(users.sees(viewer.team_id, peer) for peer in peers)
+    return 1 if named else PEERS_MINIMUM
+
+
 def may_see_job(viewer: Viewer, requested_by_id: UUID | None) -> bool:
     """Whether the viewer may see a job of their team: who asked for it, and who manages the team."""
     return requested_by_id == viewer.user_id or may(viewer, Permission.MANAGE_TEAM)

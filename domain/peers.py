@@ -31,12 +31,21 @@ class PeerStatistics:
 NO_PEERS = PeerStatistics(0, None, None, None)
 
 
-def peer_statistics(key: str, mine: Number | None, peers: Sequence[Sums]) -> PeerStatistics:
-    """Compare a metric's value with the peers' base sums over the same days."""
+def peer_statistics(key: str, mine: Number | None, peers: Sequence[Sums], *, fewest: int) -> PeerStatistics:
+    """Compare a metric's value with the peers' base sums over the same days.
+
+    Args:
+        key: The metric.
+        mine: The rep's value.
+        peers: Each peer's base sums.
+        fewest: Where fewer peers than this have a value, nothing is told of it.
+    """
     if not peers:
         return NO_PEERS
     metric = METRICS[key]
     values = [value for value in (compute(key, sums) for sums in peers) if value is not None]
+    if len(values) < fewest:
+        return PeerStatistics(len(peers), None, None, None)
     total = tuple(map(sum, zip(*peers, strict=True)))
     average = compute(key, total if peers else NO_SUMS)
     if average is not None and not metric.is_quotient:

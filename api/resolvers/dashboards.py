@@ -305,6 +305,7 @@ class IndividualQuestion:
     team: TeamQuestion
     user_id: UUID
     peers: Sight | None
+    fewest_peers: int
 
     async def rows(self) -> list[tuple[MetricRow, PeerStatistics]]:
         """Each metric with the peers' statistics."""
@@ -321,7 +322,9 @@ class IndividualQuestion:
         answer = []
         for key in team.keys:
             row = replace(team.row(mine, "user", self.user_id), keys=(key,))
-            statistics = peer_statistics(key, row.value(key), peers) if key in team.available else NO_PEERS
+            statistics = NO_PEERS
+            if key in team.available:
+                statistics = peer_statistics(key, row.value(key), peers, fewest=self.fewest_peers)
             answer.append((row, statistics))
         return answer
 
@@ -348,4 +351,5 @@ async def ask_individual(
     team = await ask_team(info, given, comparison, None, metrics, user_id=chosen)
     async with context.acquire() as connection:
         peers = await people.peers_of(connection, viewer.team_id, chosen)
-    return IndividualQuestion(team, chosen, access.see_peers(viewer, users, chosen, peers))
+    shown = access.see_peers(viewer, users, chosen, peers)
+    return IndividualQuestion(team, chosen, shown, access.fewest_peers(viewer, users, peers))

@@ -15,10 +15,11 @@ import pytest
 
 from domain import ingest
 from domain.database import ALL_TEAMS, acquire
+from domain.ids import encode_id
 from domain.records import decode_mapping
 from tests.api.conftest import Api
 from tests.api.test_matrix import RECORDS, USER_ARGUMENTS, World
-from tests.factories import make_group, make_user
+from tests.factories import make_group, make_role, make_team, make_user
 
 REQUEST_ID = re.compile(r'"requestId":"[0-9a-f]+"')
 RANGE = '{from: "2026-01-01", to: "2026-12-31"}'
@@ -153,3 +154,31 @@ async def test_the_look_itself_would_notice(api: Api) -> None:
     after = await answers(api, token, world)
     changed = [old != new for old, new in zip(before, after, strict=True)]
     assert sum(changed[: len(QUESTIONS)]) >= 7, "an Admin sees the same change in most answers"
+
+
+async def test_a_rate_that_few_peers_have_is_nobodys_to_read_off(api: Api) -> None:
+    """The median of a rate that one peer alone has is that peer's; who may see each of them is told it."""
+    async with acquire(ALL_TEAMS) as connection:
+        team = await make_team(connection)
+        plain, seeing = await make_role(connection, team), await make_role(connection, team, "TEAM_VIEW")
+        me, *peers = [await make_user(connection, team, plain, email=f"r{n}@peers.test") for n in range(5)]
+        boss = await make_user(connection, team, seeing, is_rep=False)
+    question = (
+        f"query($id: ID) {{ individualDashboard(range: {RANGE}, userId: $id, metrics: [CONNECT_RATE]) {{ metrics {{"
+        " peerCount peerAverage peerMedian percentile } } }"
+    )
+    shown = []
+    for callers in range(1, len(peers) + 1):
+        calls = [
+            {"kind": "call", "externalId": f"{callers}", "user": f"r{callers}@peers.test", "connected": True}
+            | {"occurredAt": "2026-03-04T10:00:00Z"},
+            {"kind": "call", "externalId": "own", "user": "r0@peers.test", "occurredAt": "2026-03-04T10:00:00Z"},
+        ]
+        await ingest.take_in(team, "t", [(n, decode_mapping(one)) for n, one in enumerate(calls)])
+        (mine,) = (await api.data(await api.token(me), question))["individualDashboard"]["metrics"]
+        (theirs,) = (await api.data(await api.token(boss), question, id=encode_id("User", me)))["individualDashboard"][
+            "metrics"
+        ]
+        assert (mine["peerCount"], theirs["peerMedian"]) == (4, "1")
+        shown.append((mine["peerAverage"], mine["peerMedian"], mine["percentile"]))
+    assert shown == [(None, None, None)] * 2 + [("1", "1", 0.0)] * 2
