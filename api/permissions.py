@@ -43,6 +43,16 @@ def requires_scope(scope: TokenScope) -> type[BasePermission]:
     return RequiresScope
 
 
+class ReadsDocument(BasePermission):
+    """The document came by the viewer's own connection, or the viewer is Admin."""
+
+    message = "What the team's connections bring is read as it came by the role Admin alone."
+    error_extensions = {"code": "FORBIDDEN", "permission": "Admin"}
+
+    def has_permission(self, source: Any, info: strawberry.Info[Any], **kwargs: Any) -> bool:
+        return access.may_read_documents(info.context.viewer, source.owner_id)
+
+
 class ReadsEmailBody(BasePermission):
     """The email is the viewer's own, or the viewer's role has VIEW_EMAIL_CONTENT (and TEAM_VIEW)."""
 

@@ -332,6 +332,13 @@ def see_integrations(viewer: Viewer) -> IntegrationSight:
     return IntegrationSight(viewer.team_id, viewer.user_id, may(viewer, Permission.MANAGE_TEAM))
 
 
+def may_read_documents(viewer: Viewer, owner_id: UUID | None) -> bool:
+    """Whether the viewer may read what a connection brought, as it came: of their own, or as Admin of the team's. It
+    may hold anything that anybody on the team wrote, bodies of emails too.
+    """
+    return owner_id == viewer.user_id or (owner_id is None and viewer.is_admin)
+
+
 def may_sync_deals(viewer: Viewer) -> bool:
     """Whether the viewer may switch the CRM sync of deals: the role Admin and a seat for deals, both."""
     return viewer.is_admin and viewer.deals_access

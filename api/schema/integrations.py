@@ -8,6 +8,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from api.context import Context
+from api.permissions import ReadsDocument
 from api.schema.errors import UserError
 from api.schema.jobs import Job
 from api.schema.metrics import Metric
@@ -87,18 +88,27 @@ class QuarantinedDocument:
     code: str = strawberry.field(description="Why, for machines.")
     field: str | None = strawberry.field(description="The field at fault, if one is.")
     reason: str = strawberry.field(description="Why, and the mend.")
-    data: str = strawberry.field(description="The document as it came.")
     since: datetime = strawberry.field(description="Since when it has waited.")
+    text: strawberry.Private[str]
+    owner_id: strawberry.Private[Any]
+
+    @strawberry.field(
+        description="The document as it came; null with FORBIDDEN unless it is one's own connection's, or for Admin.",
+        permission_classes=[ReadsDocument],
+    )
+    def data(self) -> str | None:
+        return self.text
 
     @classmethod
-    def of(cls, row: models.QuarantinedDocument) -> "QuarantinedDocument":
+    def of(cls, row: models.QuarantinedDocument, owner_id: Any) -> "QuarantinedDocument":
         return cls(
             object=row.object,
             document_id=row.document_id,
             code=row.code,
             field=row.field,
             reason=row.reason,
-            data=row.data,
+            text=row.data,
+            owner_id=owner_id,
             since=row.created_at,
         )
 
@@ -188,7 +198,8 @@ class Integration(Node):
             page = await integrations.list_quarantined(
                 connection, self.row.team_id, self.row.id, page_request(first, after)
             )
-        return connection_of(page, QuarantinedDocument.of, count)
+        owner_id = self.row.owner_id
+        return connection_of(page, lambda row: QuarantinedDocument.of(row, owner_id), count)
 
     @strawberry.field(description="Of a CRM, the fields that a mapping may name, as the last check found them.")
     def fields(self) -> list[DescribedField]:

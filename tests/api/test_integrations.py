@@ -8,6 +8,7 @@ D. A sign-in goes by PKCE, comes back only to who began it, once, in time; by mu
 E. `setup` and `metrics` tell each viewer what is done, missing or broken, and the next step.
 F. A field mapping is checked against the CRM's fields, previewed without a trace, versioned; the numbers follow.
 G. Who leaves the team takes their calendars' secrets and documents with them; their activities stay.
+H. What waits in quarantine is read as it came by the connection's owner, and of the team's by Admin.
 """
 
 from __future__ import annotations
@@ -370,6 +371,34 @@ async def test_a_mapping_is_checked_previewed_versioned_and_followed(api: Api, d
         assert {name: [row[key] for key in keys] for name, row in again.items()} == {
             name: [row[key] for key in keys] for name, row in before.items()
         }
+
+
+async def test_documents_that_wait_are_read_by_who_may_read_anything(api: Api, desk: Desk) -> None:
+    async with acquire(ALL_TEAMS) as connection:
+        for owner in (None, desk.people["rep@double.test"]):
+            one = await connection.fetchval(
+                "INSERT INTO integrations (id, team_id, kind, name, owner_id, state, interval_minutes) "
+                "VALUES (uuidv7(), $1, 'files', 'Files', $2, 'ACTIVE', 15) RETURNING id",
+                desk.team,
+                owner,
+            )
+            await connection.execute(
+                "INSERT INTO quarantined_documents (id, team_id, integration_id, object, document_id, code, reason, "
+                "data) VALUES (uuidv7(), $1, $2, 'email', '1', 'INVALID', 'because', 'a body')",
+                desk.team,
+                one,
+            )
+    question = "{ integrations { quarantined quarantine { nodes { reason data } } } }"
+    for who, data in (
+        (desk.admin_id, "a body"),
+        (desk.people["clerk"], None),
+        (desk.people["rep@double.test"], "a body"),
+    ):
+        answer = await api.query(await api.token(who), question)
+        (shown,) = answer["data"]["integrations"]
+        assert shown == {"quarantined": 1, "quarantine": {"nodes": [{"reason": "because", "data": data}]}}
+        codes = [(error["extensions"]["code"], error["extensions"]["permission"]) for error in answer.get("errors", [])]
+        assert codes == ([] if data else [("FORBIDDEN", "Admin")])
 
 
 async def test_who_leaves_takes_their_calendar_with_them(api: Api, desk: Desk) -> None:
