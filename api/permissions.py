@@ -44,9 +44,9 @@ def requires_scope(scope: TokenScope) -> type[BasePermission]:
 
 
 class ReadsDocument(BasePermission):
-    """The document came by the viewer's own connection, or the viewer is Admin."""
+    """The viewer brought it, or is Admin."""
 
-    message = "What the team's connections bring is read as it came by the role Admin alone."
+    message = "What waits in quarantine is read as it came by who brought it, and by the role Admin."
     error_extensions = {"code": "FORBIDDEN", "permission": "Admin"}
 
     def has_permission(self, source: Any, info: strawberry.Info[Any], **kwargs: Any) -> bool:

@@ -333,10 +333,14 @@ def see_integrations(viewer: Viewer) -> IntegrationSight:
 
 
 def may_read_documents(viewer: Viewer, owner_id: UUID | None) -> bool:
-    """Whether the viewer may read what a connection brought, as it came: of their own, or as Admin of the team's. It
-    may hold anything that anybody on the team wrote, bodies of emails too.
+    """Whether the viewer may read what waits in quarantine as it came: who brought it, and Admin. It may hold anything
+    that anybody on the team wrote, bodies of emails too.
+
+    Args:
+        viewer: Who reads.
+        owner_id: Whose connection or upload it came by; None for the team's.
     """
-    return owner_id == viewer.user_id or (owner_id is None and viewer.is_admin)
+    return viewer.is_admin or owner_id == viewer.user_id
 
 
 def may_sync_deals(viewer: Viewer) -> bool:

@@ -1,11 +1,12 @@
 """Taking activities in."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
 from api.context import Context
+from api.permissions import ReadsDocument
 from api.schema.errors import UserError
 from api.schema.nodes import Connection, connection_of, global_id
 from domain import imports, models
@@ -70,18 +71,28 @@ class QuarantinedRecord:
     code: str = strawberry.field(description="Why, for machines.")
     field: str | None = strawberry.field(description="The field at fault, if one is.")
     reason: str = strawberry.field(description="Why, and how to mend it.")
-    record: str = strawberry.field(description="The record as it came; empty where it may not be kept.")
     created_at: datetime = strawberry.field(description="When it was refused.")
+    text: strawberry.Private[str]
+    owner_id: strawberry.Private[Any]
+
+    @strawberry.field(
+        description="The record as it came, empty where it may not be kept; null with FORBIDDEN for all but who "
+        "imported it and Admin.",
+        permission_classes=[ReadsDocument],
+    )
+    def record(self) -> str | None:
+        return self.text
 
     @classmethod
-    def of(cls, row: models.QuarantinedRecord) -> "QuarantinedRecord":
+    def of(cls, row: models.QuarantinedRecord, owner_id: Any) -> "QuarantinedRecord":
         return cls(
             position=row.position,
             code=row.code,
             field=row.field,
             reason=row.reason,
-            record=row.record,
             created_at=row.created_at,
+            text=row.record,
+            owner_id=owner_id,
         )
 
 
@@ -95,9 +106,10 @@ class Import:
     unchanged: int = strawberry.field(description="Records that said nothing new.")
     rejected: int = strawberry.field(description="Records that were refused and wait.")
     row: strawberry.Private[models.Import]
+    owner_id: strawberry.Private[Any]
 
     @classmethod
-    def of(cls, row: models.Import) -> "Import":
+    def of(cls, row: models.Import, owner_id: Any) -> "Import":
         return cls(
             id=global_id("Import", row.id),
             source=row.source,
@@ -107,13 +119,14 @@ class Import:
             unchanged=row.unchanged,
             rejected=row.rejected,
             row=row,
+            owner_id=owner_id,
         )
 
     @strawberry.field(description="The records that were refused and wait, in the file's order.")
     async def quarantined(
         self, info: Info, first: int | None = None, after: str | None = None
     ) -> Connection[QuarantinedRecord]:
-        row = self.row
+        row, owner_id = self.row, self.owner_id
 
         async def count() -> int:
             async with info.context.acquire() as connection:
@@ -121,7 +134,7 @@ class Import:
 
         async with info.context.acquire() as connection:
             page = await imports.list_quarantine(connection, row.team_id, row.id, page_request(first, after))
-        return connection_of(page, QuarantinedRecord.of, count)
+        return connection_of(page, lambda one: QuarantinedRecord.of(one, owner_id), count)
 
 
 @strawberry.input(description="Try the refused records of an import again.")

@@ -43,4 +43,4 @@ class Job(Node):
     async def upload(self, info: Info) -> Import | None:
         async with info.context.acquire() as connection:
             found = await imports.import_of_job(connection, self.row.team_id, self.row.id)
-        return None if found is None else Import.of(found)
+        return None if found is None else Import.of(found, self.row.requested_by_id)

@@ -105,3 +105,31 @@ async def test_what_does_not_fit_is_refused(api: Api) -> None:
     assert (await send(api, rep, "/import?source=s&format=csv", data)).status_code == 403
     reader = await api.token(await people("MANAGE_TEAM"), scopes=["READ"])
     assert (await send(api, reader, "/import?source=s&format=csv", data)).status_code == 403
+
+
+async def test_refused_records_are_read_by_who_brought_them_and_by_admin(api: Api) -> None:
+    async with acquire(ALL_TEAMS) as connection:
+        team_id = await make_team(connection)
+        manager = await make_role(connection, team_id, "MANAGE_TEAM")
+        admin_role = await make_role(connection, team_id, is_admin=True, name="Admin")
+        bringer, other = [await make_user(connection, team_id, manager) for _ in range(2)]
+        admin = await make_user(connection, team_id, admin_role)
+    email = {"kind": "email", "externalId": "1", "user": "nobody@x.test", "body": "secret"}
+    line = json.dumps({**email, "occurredAt": "2026-01-05T00:00:00Z"})
+    headers = {"authorization": f"Bearer {await api.token(bringer)}"}
+    response = await api.http.post("/import?source=s&format=ndjson", content=line, headers=headers)
+    job_id = response.json()["job"]["id"]
+    decoded = decode_any_id(job_id)
+    assert decoded is not None
+    async with acquire(ALL_TEAMS) as connection:
+        job = await claim_job(connection, "test", job_id=decoded[1])
+    assert job is not None
+    await run_upload(job)
+    question = "query($id: ID!) { job(id: $id) { import { quarantined { nodes { reason record } } } } }"
+    for who, readable in ((bringer, True), (other, False), (admin, True)):
+        answer = await api.query(await api.token(who), question, id=job_id)
+        (record,) = answer["data"]["job"]["import"]["quarantined"]["nodes"]
+        assert record["reason"]
+        assert (record["record"] is not None) is readable
+        missing = [error["extensions"]["permission"] for error in answer.get("errors", [])]
+        assert missing == ([] if readable else ["Admin"])
