@@ -86,7 +86,7 @@ class Double:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.base_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         app: ASGIApp = _Faulty(self, Starlette(routes=self.routes()))
-        self._server = uvicorn.Server(
+        self._server = _Server(
             uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1, http="h11")
         )
         self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve([self._socket])), daemon=True)
@@ -140,9 +140,34 @@ class Double:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self._server.should_exit = True
+        self._server.stop()
         self._thread.join(timeout=10)
         self._socket.close()
+
+
+class _Server(uvicorn.Server):
+    """Ends at once when it is told to, rather than at its next look, and waits for nobody."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._told = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As ever."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    async def main_loop(self) -> None:
+        """Until stop()."""
+        await self.on_tick(0)
+        await self._told.wait()
+
+    def stop(self) -> None:
+        """From another thread."""
+        self.should_exit = self.force_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._told.set)
 
 
 class _Faulty:
