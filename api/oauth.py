@@ -11,7 +11,6 @@ import html
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
 from authlib.integrations.base_client import OAuthError
@@ -26,6 +25,7 @@ from api.errors import error_response
 from api.queue import hint_job
 from domain import access, integrations
 from domain.access import Viewer
+from domain.connectors import at_origin
 from domain.database import acquire, in_transaction
 from domain.errors import DomainError, Invalid, Unavailable
 from domain.integrations import Authorization, Connected
@@ -42,13 +42,6 @@ def own_redirect_uri(connection: HTTPConnection) -> str:
     """Where the API itself takes people back: below `SIDELINE_PUBLIC_URL`, or the address that they asked at."""
     base = connection.app.state.settings.public_url or str(connection.base_url)
     return base.rstrip("/") + CALLBACK_PATH
-
-
-def _at_operators(settings: Settings, kind: str, url: str) -> str:
-    own = settings.connector_urls.get(kind)
-    if own is None:
-        return url
-    return urlunsplit(urlsplit(url)._replace(scheme=urlsplit(own).scheme, netloc=urlsplit(own).netloc))
 
 
 def _client(settings: Settings, authorization: Authorization) -> Any:
@@ -72,7 +65,7 @@ def authorization_url(settings: Settings, authorization: Authorization) -> str:
     oauth = authorization.manifest.oauth
     assert oauth is not None, "only connectors with a sign-in begin one"
     url, _ = _client(settings, authorization).create_authorization_url(
-        _at_operators(settings, authorization.manifest.kind, oauth.authorize_url),
+        at_origin(oauth.authorize_url, settings.connector_urls.get(authorization.manifest.kind)),
         state=authorization.state,
         code_verifier=authorization.verifier,
         **oauth.parameters,
@@ -99,7 +92,7 @@ async def complete(app: Starlette, viewer: Viewer, state: str, code: str) -> Con
     try:
         async with asyncio.timeout(EXCHANGE_SECONDS), _client(settings, authorization) as client:
             answer = await client.fetch_token(
-                _at_operators(settings, authorization.manifest.kind, oauth.token_url),
+                at_origin(oauth.token_url, settings.connector_urls.get(authorization.manifest.kind)),
                 code=code,
                 code_verifier=authorization.verifier,
                 grant_type="authorization_code",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from domain.connectors import Budget
+from domain.models import Integration
 from domain.models.base import new_id
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ SELECT greatest(extract(epoch FROM b.blocked_until - now())::float8, ($3::float8
 FROM account_budgets b WHERE b.team_id = $1 AND b.account = $2
 """
 SHORTEST_WAIT_SECONDS = 0.01
+
+
+def account_of(integration: Integration) -> str:
+    """The account that a connection spends of; before its first check it is known by itself alone."""
+    return f"{integration.kind}:{integration.account_id or integration.id}"
 
 
 async def spend(connection: Connection, team_id: UUID, account: str, cost: float, budget: Budget) -> float:

@@ -13,6 +13,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias
+from urllib.parse import urlsplit, urlunsplit
 
 from domain.models.teams import Feed
 
@@ -74,6 +75,13 @@ class OAuth:
     scopes: tuple[Scope, ...]
     base_url_field: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+def at_origin(url: str, origin: str | None) -> str:
+    """The same path at an address that the operator has set instead of the vendor's; as it is without one."""
+    if origin is None:
+        return url
+    return urlunsplit(urlsplit(url)._replace(scheme=urlsplit(origin).scheme, netloc=urlsplit(origin).netloc))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import email.utils
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit
 
 import httpcore
 import httpx
@@ -22,7 +22,7 @@ from authlib.integrations.base_client import OAuthError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 from domain import budgets, integrations, sync
-from domain.connectors import Manifest, RateLimited, RemoteRefused, RemoteUnavailable, SignInNeeded
+from domain.connectors import Manifest, RateLimited, RemoteRefused, RemoteUnavailable, SignInNeeded, at_origin
 from domain.database import acquire, transaction
 from domain.models import Integration
 from domain.secrets import SecretBox
@@ -132,7 +132,7 @@ class VendorSession:
         base = wire.urls.get(manifest.kind) or self.settings.get("base_url") or manifest.base_url or ""
         self.base_url = base.rstrip("/")
         # Budgets and an operator's own addresses are known by the account; before the first check there is none.
-        self._account = f"{manifest.kind}:{integration.account_id or integration.id}"
+        self._account = budgets.account_of(integration)
 
     def allows(self, url: str) -> None:
         """Refuse an address that integrations may not go to; what its name leads to is checked when it is connected to.
@@ -247,8 +247,6 @@ class VendorSession:
         asked = _retry_after(response)
         if status == httpx.codes.TOO_MANY_REQUESTS or (status == httpx.codes.SERVICE_UNAVAILABLE and asked is not None):
             seconds = min(asked or DEFAULT_RETRY_AFTER_SECONDS, LONGEST_RETRY_AFTER_SECONDS)
-            async with acquire(self._integration.team_id) as connection:
-                await budgets.block(connection, self._integration.team_id, self._account, seconds)
             raise RateLimited(f"{label} asks to wait {seconds:g} s.", seconds)
         if status == httpx.codes.UNAUTHORIZED:
             raise SignInNeeded(f"{label} does not let Sideline in any more: sign in again.{told}")
@@ -303,7 +301,7 @@ class VendorSession:
         if not held.get("refresh_token") or client is None:
             raise SignInNeeded(f"{manifest.label}: the sign-in has ended; sign in again.")
         own = self._wire.urls.get(manifest.kind)
-        address = manifest.oauth.token_url if own is None else at_origin(manifest.oauth.token_url, own)
+        address = at_origin(manifest.oauth.token_url, own)
         return await renewed_tokens(manifest.label, address, client, str(held["refresh_token"]))
 
 
@@ -335,11 +333,6 @@ async def renewed_tokens(label: str, address: str, client: OAuthClient, refresh_
     if "access_token" not in answer:
         raise SignInNeeded(f"{label} does not renew the sign-in: sign in again.")
     return integrations.tokens_of(answer)
-
-
-def at_origin(url: str, origin: str) -> str:
-    """The same path at another address."""
-    return urlunsplit(urlsplit(url)._replace(scheme=urlsplit(origin).scheme, netloc=urlsplit(origin).netloc))
 
 
 def _shown(url: str) -> str:

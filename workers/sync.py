@@ -110,7 +110,7 @@ class Syncer:
         try:
             await work()
         except RateLimited as limited:
-            account = f"{integration.kind}:{integration.account_id or integration.id}"
+            account = budgets.account_of(integration)
             async with acquire(job.team_id) as connection:
                 await budgets.block(connection, job.team_id, account, limited.retry_after_seconds)
             raise Postponed(limited.message, timedelta(seconds=limited.retry_after_seconds)) from limited
