@@ -5,10 +5,8 @@ from datetime import date
 from typing import Annotated, Any
 
 import strawberry
-from strawberry.permission import BasePermission
 from strawberry.schema.config import StrawberryConfig
 
-from api.context import Context
 from api.errors import guarded
 from api.execution import SidelineExecutor
 from api.extensions import KnownDocuments, OneErrorPlace, document_problems
@@ -34,6 +32,7 @@ from api.schema.dashboards import (
     individuals_connection,
 )
 from api.schema.errors import UserError, told
+from api.schema.fields import Info, reading, writing
 from api.schema.goals import (
     Goal,
     GoalEvent,
@@ -100,38 +99,25 @@ from domain.models.tokens import TokenScope
 from domain.paging import LARGEST_PAGE, page_request
 from domain.people import UserFilter as DomainUserFilter
 
-Info = strawberry.Info[Context]
-
-
-def _reading(description: str, *permissions: type[BasePermission]) -> Any:
-    """A field of Query: the token must be made for reading, the role must have the permissions."""
-    return strawberry.field(description=description, permission_classes=[requires_scope(TokenScope.READ), *permissions])
-
-
-def _writing(description: str, *permissions: type[BasePermission]) -> Any:
-    """A field of Mutation: the token must be made for writing, the role must have the permissions."""
-    scope = requires_scope(TokenScope.WRITE)
-    return strawberry.mutation(description=description, permission_classes=[scope, *permissions])
-
 
 @strawberry.type(description="What can be asked.")
 class Query:
-    @_reading("Anything with an id; null for what the viewer may not know of.")
+    @reading("Anything with an id; null for what the viewer may not know of.")
     async def node(self, info: Info, id: strawberry.ID) -> Node | None:
         found: Node | None = await find_node(info.context, id)
         return found
 
-    @_reading("Things with ids, in the order of the ids; null for what the viewer may not know of.")
+    @reading("Things with ids, in the order of the ids; null for what the viewer may not know of.")
     async def nodes(self, info: Info, ids: list[strawberry.ID]) -> list[Node | None]:
         if len(ids) > LARGEST_PAGE:
             raise Invalid(f"ids: at most {LARGEST_PAGE} at once.", path=("ids",))
         return await find_nodes(info.context, [str(one) for one in ids])
 
-    @_reading("Who is asking, and what will work for them.")
+    @reading("Who is asking, and what will work for them.")
     def viewer(self, info: Info) -> Viewer:
         return Viewer.of(info.context.viewer)
 
-    @_reading("The catalogue of metrics.")
+    @reading("The catalogue of metrics.")
     async def metrics(self, info: Info) -> list[MetricInfo]:
         available = available_metrics(await info.context.feeds())
         return [
@@ -148,7 +134,7 @@ class Query:
             for metric in METRICS.values()
         ]
 
-    @_reading("The users that the viewer may see.")
+    @reading("The users that the viewer may see.")
     async def users(
         self,
         info: Info,
@@ -166,7 +152,7 @@ class Query:
         order = order_by or people.UserOrder.NAME
         return await users_connection(info.context, sight, wanted, order, first, after, last, before)
 
-    @_reading("The groups whose data the viewer may see, by name.")
+    @reading("The groups whose data the viewer may see, by name.")
     async def groups(self, info: Info, first: int | None = None, after: str | None = None) -> Connection[Group]:
         sight = await info.context.groups_in_sight()
 
@@ -178,12 +164,12 @@ class Query:
             page = await people.list_groups(connection, sight, page_request(first, after))
         return connection_of(page, Group.of, count)
 
-    @_reading("The team's roles for who manages the team, the viewer's own for others.")
+    @reading("The team's roles for who manages the team, the viewer's own for others.")
     async def roles(self, info: Info) -> list[Role]:
         async with info.context.acquire() as connection:
             return [Role.of(role) for role in await people.list_roles(connection, info.context.viewer)]
 
-    @_reading("All who are on the team, for who manages it: who they are, not what they did.")
+    @reading("All who are on the team, for who manages it: who they are, not what they did.")
     async def members(
         self, info: Info, first: int | None = None, after: str | None = None, filter: UserFilter | None = None
     ) -> Connection[User]:
@@ -191,21 +177,21 @@ class Query:
         sight = access.see_members(info.context.viewer)
         return await users_connection(info.context, sight, wanted, people.UserOrder.NAME, first, after)
 
-    @_reading("Somebody's tokens: one's own; anybody's with MANAGE_TEAM.")
+    @reading("Somebody's tokens: one's own; anybody's with MANAGE_TEAM.")
     async def tokens(self, info: Info, user_id: strawberry.ID | None = None) -> list[admin.Token]:
         return await admin_resolvers.list_tokens(info.context, user_id)
 
-    @_reading("The documents that the team trusts.", requires(Permission.MANAGE_TEAM))
+    @reading("The documents that the team trusts.", requires(Permission.MANAGE_TEAM))
     async def trusted_documents(self, info: Info) -> list[admin.TrustedDocument]:
         return await admin_resolvers.list_documents(info.context)
 
-    @_reading("Who did or saw what of consequence, the newest first; for Admin.")
+    @reading("Who did or saw what of consequence, the newest first; for Admin.")
     async def audit_log(
         self, info: Info, first: int | None = None, after: str | None = None, filter: admin.AuditFilter | None = None
     ) -> Connection[admin.AuditEntry]:
         return await admin_resolvers.audit_log(info.context, first, after, filter)
 
-    @_reading("What the people in sight did, the newest first.")
+    @reading("What the people in sight did, the newest first.")
     async def activities(
         self,
         info: Info,
@@ -217,17 +203,17 @@ class Query:
     ) -> Connection[Activity]:
         return await activities_of(info, page_request(first, after, last, before), filter)
 
-    @_reading("The viewer's own goals, and those in scope with MANAGE_GOALS; of groups and the team, own or derived.")
+    @reading("The viewer's own goals, and those in scope with MANAGE_GOALS; of groups and the team, own or derived.")
     async def goals(
         self, info: Info, first: int | None = None, after: str | None = None, filter: GoalFilter | None = None
     ) -> Connection[Goal]:
         return await goal_resolvers.goals_connection(info.context, goal_resolvers.filter_of(filter), first, after)
 
-    @_reading("How the team counts time, and what it calls on track.")
+    @reading("How the team counts time, and what it calls on track.")
     async def team_settings(self, info: Info) -> TeamSettings:
         return await team_resolvers.read_settings(info.context)
 
-    @_reading("The team's holidays in a range.")
+    @reading("The team's holidays in a range.")
     async def holidays(
         self,
         info: Info,
@@ -236,11 +222,11 @@ class Query:
     ) -> list[Holiday]:
         return await team_resolvers.list_holidays(info.context, first, last)
 
-    @_reading("The addresses that goal events are sent to, the oldest first.", requires(Permission.MANAGE_TEAM))
+    @reading("The addresses that goal events are sent to, the oldest first.", requires(Permission.MANAGE_TEAM))
     async def webhook_endpoints(self, info: Info) -> list[WebhookEndpoint]:
         return await webhook_resolvers.list_endpoints(info.context)
 
-    @_reading("The tab Team. Without TEAM_VIEW, the viewer's own numbers; the group filter needs TEAM_VIEW.")
+    @reading("The tab Team. Without TEAM_VIEW, the viewer's own numbers; the group filter needs TEAM_VIEW.")
     async def team_dashboard(
         self,
         info: Info,
@@ -251,7 +237,7 @@ class Query:
     ) -> TeamDashboard:
         return TeamDashboard(question=await ask_team(info, range, compare, group_id, metrics))
 
-    @_reading("The tab Individual: the viewer's own, or that of a user in sight.")
+    @reading("The tab Individual: the viewer's own, or that of a user in sight.")
     async def individual_dashboard(
         self,
         info: Info,
@@ -262,7 +248,7 @@ class Query:
     ) -> IndividualDashboard:
         return IndividualDashboard(question=await ask_individual(info, range, compare, user_id, metrics))
 
-    @_reading("The list of reps in sight, ranked by a metric.", requires(Permission.TEAM_VIEW))
+    @reading("The list of reps in sight, ranked by a metric.", requires(Permission.TEAM_VIEW))
     async def individuals(
         self,
         info: Info,
@@ -278,19 +264,19 @@ class Query:
         request = question.request(first, after, None if sort_by is None else sort_by.value, descending)
         return await individuals_connection(question, await question.list_reps(request))
 
-    @_reading("The systems that can be connected.")
+    @reading("The systems that can be connected.")
     async def connector_kinds(self, info: Info) -> list[ConnectorKind]:
         return await integration_resolvers.list_kinds(info.context)
 
-    @_reading("The viewer's own connections, and the team's with MANAGE_TEAM.")
+    @reading("The viewer's own connections, and the team's with MANAGE_TEAM.")
     async def integrations(self, info: Info) -> list[Integration]:
         return await integration_resolvers.list_integrations(info.context)
 
-    @_reading("What is done, missing or broken of setting up, for the viewer, with the next step.")
+    @reading("What is done, missing or broken of setting up, for the viewer, with the next step.")
     async def setup(self, info: Info) -> list[SetupStep]:
         return await integration_resolvers.setup_steps(info.context)
 
-    @_reading("A job that the viewer asked for; any of the team's with MANAGE_TEAM.")
+    @reading("A job that the viewer asked for; any of the team's with MANAGE_TEAM.")
     async def job(self, info: Info, id: strawberry.ID) -> Job | None:
         return await job_resolvers.job_by_global_id(info.context, id)
 
@@ -313,98 +299,98 @@ class Mutation:
         work = retry_quarantined(info.context, input.import_id)
         return await told(_imported(work), ImportActivitiesPayload.refused)
 
-    @_writing("Take somebody onto the team.", requires(Permission.MANAGE_TEAM))
+    @writing("Take somebody onto the team.", requires(Permission.MANAGE_TEAM))
     async def invite_user(self, info: Info, input: admin.InviteUserInput) -> admin.UserPayload:
         return await admin_resolvers.invite_user(info.context, input)
 
-    @_writing(
+    @writing(
         "Change a person's name, address, role, group, manager, seats or days.",
         requires(Permission.MANAGE_TEAM),
     )
     async def update_user(self, info: Info, input: admin.UpdateUserInput) -> admin.UserPayload:
         return await admin_resolvers.update_user(info.context, input)
 
-    @_writing(
+    @writing(
         "End somebody's access at once: sessions, tokens, streams. Their history stays.",
         requires(Permission.MANAGE_TEAM),
     )
     async def deactivate_user(self, info: Info, input: admin.DeactivateUserInput) -> admin.UserPayload:
         return await admin_resolvers.deactivate_user(info.context, input)
 
-    @_writing("Let somebody in again.", requires(Permission.MANAGE_TEAM))
+    @writing("Let somebody in again.", requires(Permission.MANAGE_TEAM))
     async def reactivate_user(self, info: Info, input: admin.ReactivateUserInput) -> admin.UserPayload:
         return await admin_resolvers.reactivate_user(info.context, input)
 
-    @_writing(
+    @writing(
         "Erase a person's data on request, for good; ends their access, if they have it. Their numbers stay as counts. "
         "For Admin."
     )
     async def erase_user(self, info: Info, input: admin.EraseUserInput) -> admin.EraseUserPayload:
         return await admin_resolvers.erase_user(info.context, input)
 
-    @_writing("Make a group.", requires(Permission.MANAGE_TEAM))
+    @writing("Make a group.", requires(Permission.MANAGE_TEAM))
     async def create_group(self, info: Info, input: admin.CreateGroupInput) -> admin.GroupPayload:
         return await admin_resolvers.create_group(info.context, input)
 
-    @_writing("Rename a group, or move it with all below it.", requires(Permission.MANAGE_TEAM))
+    @writing("Rename a group, or move it with all below it.", requires(Permission.MANAGE_TEAM))
     async def update_group(self, info: Info, input: admin.UpdateGroupInput) -> admin.GroupPayload:
         return await admin_resolvers.update_group(info.context, input)
 
-    @_writing("Remove an empty group.", requires(Permission.MANAGE_TEAM))
+    @writing("Remove an empty group.", requires(Permission.MANAGE_TEAM))
     async def remove_group(self, info: Info, input: admin.RemoveGroupInput) -> admin.GroupPayload:
         return await admin_resolvers.remove_group(info.context, input)
 
-    @_writing("Make a role.", requires(Permission.MANAGE_TEAM))
+    @writing("Make a role.", requires(Permission.MANAGE_TEAM))
     async def create_role(self, info: Info, input: admin.CreateRoleInput) -> admin.RolePayload:
         return await admin_resolvers.create_role(info.context, input)
 
-    @_writing(
+    @writing(
         "Rename a role, or change what it allows from the next request on.",
         requires(Permission.MANAGE_TEAM),
     )
     async def update_role(self, info: Info, input: admin.UpdateRoleInput) -> admin.RolePayload:
         return await admin_resolvers.update_role(info.context, input)
 
-    @_writing("Remove a role that nobody has.", requires(Permission.MANAGE_TEAM))
+    @writing("Remove a role that nobody has.", requires(Permission.MANAGE_TEAM))
     async def remove_role(self, info: Info, input: admin.RemoveRoleInput) -> admin.RolePayload:
         return await admin_resolvers.remove_role(info.context, input)
 
-    @_writing("Make a token: for oneself; for others as Admin.")
+    @writing("Make a token: for oneself; for others as Admin.")
     async def create_token(self, info: Info, input: admin.CreateTokenInput) -> admin.CreateTokenPayload:
         return await admin_resolvers.create_token(info.context, input)
 
-    @_writing("End a token: one's own; anybody's with MANAGE_TEAM.")
+    @writing("End a token: one's own; anybody's with MANAGE_TEAM.")
     async def revoke_token(self, info: Info, input: admin.RevokeTokenInput) -> admin.TokenPayload:
         return await admin_resolvers.revoke_token(info.context, input)
 
-    @_writing("Trust a document.", requires(Permission.MANAGE_TEAM))
+    @writing("Trust a document.", requires(Permission.MANAGE_TEAM))
     async def add_trusted_document(
         self, info: Info, input: admin.AddTrustedDocumentInput
     ) -> admin.TrustedDocumentPayload:
         problems = document_problems(schema._schema, input.text, info.context.limits)
         return await admin_resolvers.add_document(info.context, input, problems)
 
-    @_writing("Trust a document no more.", requires(Permission.MANAGE_TEAM))
+    @writing("Trust a document no more.", requires(Permission.MANAGE_TEAM))
     async def remove_trusted_document(
         self, info: Info, input: admin.RemoveTrustedDocumentInput
     ) -> admin.TrustedDocumentPayload:
         return await admin_resolvers.remove_document(info.context, input)
 
-    @_writing("Set the same goal for one subject or for many: all of them, or none.")
+    @writing("Set the same goal for one subject or for many: all of them, or none.")
     async def set_goals(self, info: Info, input: SetGoalsInput) -> SetGoalsPayload:
         async def work() -> SetGoalsPayload:
             return SetGoalsPayload(goals=await goal_resolvers.set_goals(info.context, input), errors=[])
 
         return await told(work(), lambda errors: SetGoalsPayload(goals=[], errors=errors))
 
-    @_writing("End goals: all of them, or none. Their history stays.")
+    @writing("End goals: all of them, or none. Their history stays.")
     async def remove_goals(self, info: Info, input: RemoveGoalsInput) -> RemoveGoalsPayload:
         async def work() -> RemoveGoalsPayload:
             return RemoveGoalsPayload(goals=await goal_resolvers.remove_goals(info.context, input), errors=[])
 
         return await told(work(), lambda errors: RemoveGoalsPayload(goals=[], errors=errors))
 
-    @_writing("Change how the team counts time, and what it calls on track.", requires(Permission.MANAGE_TEAM))
+    @writing("Change how the team counts time, and what it calls on track.", requires(Permission.MANAGE_TEAM))
     async def update_team_settings(self, info: Info, input: UpdateTeamSettingsInput) -> UpdateTeamSettingsPayload:
         async def work() -> UpdateTeamSettingsPayload:
             settings = await team_resolvers.update_settings(info.context, input)
@@ -412,14 +398,14 @@ class Mutation:
 
         return await told(work(), lambda errors: UpdateTeamSettingsPayload(settings=None, errors=errors))
 
-    @_writing("Keep a day free, or work on a holiday of the country.", requires(Permission.MANAGE_TEAM))
+    @writing("Keep a day free, or work on a holiday of the country.", requires(Permission.MANAGE_TEAM))
     async def set_holiday(self, info: Info, input: SetHolidayInput) -> HolidayPayload:
         async def work() -> HolidayPayload:
             return HolidayPayload(holiday=await team_resolvers.set_holiday(info.context, input), errors=[])
 
         return await told(work(), lambda errors: HolidayPayload(holiday=None, errors=errors))
 
-    @_writing("Take back what the team said of a day.", requires(Permission.MANAGE_TEAM))
+    @writing("Take back what the team said of a day.", requires(Permission.MANAGE_TEAM))
     async def remove_holiday(self, info: Info, input: RemoveHolidayInput) -> HolidayPayload:
         async def work() -> HolidayPayload:
             await team_resolvers.remove_holiday(info.context, input)
@@ -427,64 +413,64 @@ class Mutation:
 
         return await told(work(), lambda errors: HolidayPayload(holiday=None, errors=errors))
 
-    @_writing("Take days off, for oneself as one may edit one's own goals, for others as one may set theirs.")
+    @writing("Take days off, for oneself as one may edit one's own goals, for others as one may set theirs.")
     async def add_days_off(self, info: Info, input: AddDaysOffInput) -> DaysOffPayload:
         async def work() -> DaysOffPayload:
             return DaysOffPayload(days_off=await team_resolvers.add_days_off(info.context, input), errors=[])
 
         return await told(work(), lambda errors: DaysOffPayload(days_off=None, errors=errors))
 
-    @_writing("Give days off back.")
+    @writing("Give days off back.")
     async def remove_days_off(self, info: Info, input: RemoveDaysOffInput) -> DaysOffPayload:
         async def work() -> DaysOffPayload:
             return DaysOffPayload(days_off=await team_resolvers.remove_days_off(info.context, input), errors=[])
 
         return await told(work(), lambda errors: DaysOffPayload(days_off=None, errors=errors))
 
-    @_writing("Connect a system: one's own calendar; the team's with MANAGE_TEAM; deals as Admin with access to deals.")
+    @writing("Connect a system: one's own calendar; the team's with MANAGE_TEAM; deals as Admin with access to deals.")
     async def connect_integration(self, info: Info, input: ConnectIntegrationInput) -> IntegrationPayload:
         return await integration_resolvers.connect(info.context, input)
 
-    @_writing("Begin a new sign-in at the vendor's of a connection that one may change.")
+    @writing("Begin a new sign-in at the vendor's of a connection that one may change.")
     async def authorize_integration(self, info: Info, input: AuthorizeIntegrationInput) -> IntegrationPayload:
         return await integration_resolvers.authorize(info.context, input)
 
-    @_writing("End a sign-in that one began, with what the vendor sent back.")
+    @writing("End a sign-in that one began, with what the vendor sent back.")
     async def complete_authorization(self, info: Info, input: CompleteAuthorizationInput) -> IntegrationPayload:
         return await integration_resolvers.complete(info.context, input)
 
-    @_writing("Change, pause or resume a connection: one's own; the team's with MANAGE_TEAM.")
+    @writing("Change, pause or resume a connection: one's own; the team's with MANAGE_TEAM.")
     async def update_integration(self, info: Info, input: UpdateIntegrationInput) -> IntegrationPayload:
         return await integration_resolvers.update(info.context, input)
 
-    @_writing("End a connection: its secrets and documents go, the activities that it brought stay.")
+    @writing("End a connection: its secrets and documents go, the activities that it brought stay.")
     async def disconnect_integration(self, info: Info, input: DisconnectIntegrationInput) -> IntegrationPayload:
         return await integration_resolvers.disconnect(info.context, input)
 
-    @_writing("Sync a connection now, whatever its schedule says.")
+    @writing("Sync a connection now, whatever its schedule says.")
     async def sync_integration(self, info: Info, input: SyncIntegrationInput) -> IntegrationPayload:
         return await integration_resolvers.sync_now(info.context, input)
 
-    @_writing("Try a field mapping on a CRM's newest records; nothing changes.", requires(Permission.MANAGE_TEAM))
+    @writing("Try a field mapping on a CRM's newest records; nothing changes.", requires(Permission.MANAGE_TEAM))
     async def preview_field_mapping(self, info: Info, input: PreviewFieldMappingInput) -> PreviewFieldMappingPayload:
         return await integration_resolvers.preview_mapping(info.context, input)
 
-    @_writing(
+    @writing(
         "Put a field mapping in force; the numbers are made anew in the background.",
         requires(Permission.MANAGE_TEAM),
     )
     async def set_field_mapping(self, info: Info, input: SetFieldMappingInput) -> IntegrationPayload:
         return await integration_resolvers.set_mapping(info.context, input)
 
-    @_writing("Keep exchange rates of the team's own, before a vendor's.", requires(Permission.MANAGE_TEAM))
+    @writing("Keep exchange rates of the team's own, before a vendor's.", requires(Permission.MANAGE_TEAM))
     async def set_exchange_rates(self, info: Info, input: SetExchangeRatesInput) -> SetExchangeRatesPayload:
         return await integration_resolvers.set_rates(info.context, input)
 
-    @_writing("End a job that has not ended: what it committed stays.")
+    @writing("End a job that has not ended: what it committed stays.")
     async def cancel_job(self, info: Info, input: CancelJobInput) -> JobPayload:
         return await integration_resolvers.cancel_job(info.context, input)
 
-    @_writing("Make an address that goal events are sent to, from now on.", requires(Permission.MANAGE_TEAM))
+    @writing("Make an address that goal events are sent to, from now on.", requires(Permission.MANAGE_TEAM))
     async def create_webhook_endpoint(self, info: Info, input: CreateWebhookEndpointInput) -> WebhookEndpointPayload:
         async def work() -> WebhookEndpointPayload:
             endpoint, secret = await webhook_resolvers.create_endpoint(info.context, input)
@@ -492,7 +478,7 @@ class Mutation:
 
         return await told(work(), _no_endpoint)
 
-    @_writing("Change, pause or go on with an endpoint.", requires(Permission.MANAGE_TEAM))
+    @writing("Change, pause or go on with an endpoint.", requires(Permission.MANAGE_TEAM))
     async def update_webhook_endpoint(self, info: Info, input: UpdateWebhookEndpointInput) -> WebhookEndpointPayload:
         async def work() -> WebhookEndpointPayload:
             endpoint = await webhook_resolvers.update_endpoint(info.context, input)
@@ -500,7 +486,7 @@ class Mutation:
 
         return await told(work(), _no_endpoint)
 
-    @_writing("Forget an endpoint and its log.", requires(Permission.MANAGE_TEAM))
+    @writing("Forget an endpoint and its log.", requires(Permission.MANAGE_TEAM))
     async def delete_webhook_endpoint(self, info: Info, input: WebhookEndpointInput) -> WebhookEndpointPayload:
         async def work() -> WebhookEndpointPayload:
             await webhook_resolvers.delete_endpoint(info.context, input.endpoint_id)
@@ -508,7 +494,7 @@ class Mutation:
 
         return await told(work(), _no_endpoint)
 
-    @_writing("Give an endpoint a fresh signing secret; the old one signs no more.", requires(Permission.MANAGE_TEAM))
+    @writing("Give an endpoint a fresh signing secret; the old one signs no more.", requires(Permission.MANAGE_TEAM))
     async def rotate_webhook_secret(self, info: Info, input: WebhookEndpointInput) -> WebhookEndpointPayload:
         async def work() -> WebhookEndpointPayload:
             endpoint, secret = await webhook_resolvers.rotate_secret(info.context, input.endpoint_id)
@@ -516,7 +502,7 @@ class Mutation:
 
         return await told(work(), _no_endpoint)
 
-    @_writing("Send an endpoint a test.", requires(Permission.MANAGE_TEAM))
+    @writing("Send an endpoint a test.", requires(Permission.MANAGE_TEAM))
     async def test_webhook_endpoint(self, info: Info, input: WebhookEndpointInput) -> TestWebhookEndpointPayload:
         async def work() -> TestWebhookEndpointPayload:
             job = await webhook_resolvers.test_endpoint(info.context, input.endpoint_id)
@@ -524,7 +510,7 @@ class Mutation:
 
         return await told(work(), lambda errors: TestWebhookEndpointPayload(job=None, errors=errors))
 
-    @_writing("Send an endpoint everything after a cursor again, in order.", requires(Permission.MANAGE_TEAM))
+    @writing("Send an endpoint everything after a cursor again, in order.", requires(Permission.MANAGE_TEAM))
     async def replay_webhook_endpoint(self, info: Info, input: ReplayWebhookEndpointInput) -> WebhookEndpointPayload:
         async def work() -> WebhookEndpointPayload:
             endpoint = await webhook_resolvers.replay(info.context, input)

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from domain.connectors import Mapped, MappingContext
 from domain.meetings import UPCOMING, Attendee, AttendeeStatus, Occurrence, meetings_of, occurrence_key
 from domain.records import LATEST, RecordRefused
-from workers.connectors.ical.rules import Rule, read_rule, starts_of
+from domain.recurrence import Rule, read_rule, starts_of
 from workers.connectors.ical.values import Component, Property, read_components, read_duration, read_text, read_time
 from workers.connectors.ical.zones import zone_defined, zone_named
 

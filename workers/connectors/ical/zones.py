@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 
 from domain.records import LATEST, RecordRefused
-from workers.connectors.ical.rules import read_rule, starts_of
+from domain.recurrence import read_rule, starts_of
 from workers.connectors.ical.values import Component, read_time
 
 _FIRST: Final = datetime(1972, 1, 1)

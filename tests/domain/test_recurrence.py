@@ -23,11 +23,11 @@ from dateutil.rrule import rrulestr
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from domain import recurrence as rules_module
 from domain.meetings import UPCOMING, Occurrence, occurrence_key
 from domain.records import LATEST, RecordRefused
-from workers.connectors.ical import rules as rules_module
+from domain.recurrence import STARTS_LIMIT, WEEKDAYS, read_rule, starts_of
 from workers.connectors.ical.events import WANTED, occurrences_of, read_events
-from workers.connectors.ical.rules import STARTS_LIMIT, WEEKDAYS, read_rule, starts_of
 from workers.connectors.ical.values import read_components
 from workers.connectors.ical.zones import DefinedZone, zone_defined, zone_named
 
