@@ -220,16 +220,18 @@ class GraphQLEndpoint(GraphQL[Any, Any]):
         return response
 
     def create_response(self, response_data: Any, sub_response: Response) -> Response:
-        """The answer; with the GraphQL media type, a request that could not be executed is a 400."""
+        """The answer. A request that could not be executed has no `data`, and with the GraphQL media type is a 400."""
         status = sub_response.status_code or 200
         media_type = sub_response.media_type or "application/json"
-        failed = isinstance(response_data, dict) and response_data.get("errors") and response_data.get("data") is None
         if (
-            failed
-            and media_type == GRAPHQL_MEDIA_TYPE
+            isinstance(response_data, dict)
+            and response_data.get("errors")
+            and response_data.get("data") is None
             and all("path" not in error for error in response_data["errors"])
         ):
-            status = 400
+            response_data.pop("data", None)
+            if media_type == GRAPHQL_MEDIA_TYPE and status == 200:
+                status = 400
         response = Response(orjson.dumps(response_data), status_code=status, media_type=media_type)
         response.headers.raw.extend(sub_response.headers.raw)
         return response

@@ -52,7 +52,7 @@ def ask(target: Target, document: str, *, refused: bool | None = True) -> dict[s
 
 def test_alias_overloading(target: Target) -> None:
     answer = ask(target, "query { " + " ".join(f"alias{n}:__typename" for n in range(101)) + " }")
-    assert answer["data"] is None
+    assert "data" not in answer
     assert answer["errors"][0]["extensions"]["code"] == "LIMIT_EXCEEDED"
 
 
@@ -72,17 +72,17 @@ def test_directive_overloading(target: Target) -> None:
 def test_introspection_based_circular_query(target: Target) -> None:
     inner = "fields { type { " * 4
     answer = ask(target, "query { __schema { types { " + inner + "name" + " } }" * 4 + " } } }")
-    assert answer["data"] is None
+    assert "data" not in answer
 
 
 def test_circular_fragment(target: Target) -> None:
     fragments = "fragment A on __Schema { __typename ...B } fragment B on __Schema { ...A }"
-    assert ask(target, "query { __schema { ...A } } " + fragments)["data"] is None
+    assert "data" not in ask(target, "query { __schema { ...A } } " + fragments)
 
 
 def test_field_duplication(target: Target) -> None:
     answer = ask(target, "query { " + "__typename \n" * 500 + "}")
-    assert answer["data"] is None
+    assert "data" not in answer
     assert answer["errors"][0]["extensions"]["code"] == "LIMIT_EXCEEDED"
 
 
@@ -182,7 +182,7 @@ def test_introspection(target: Target, hardened: Target) -> None:
         'query { __type(name: "User") { name } }',
         "query { viewer { ...f } } fragment f on Viewer { x: __schema }",
     ):
-        assert ask(hardened, hidden)["data"] is None
+        assert "data" not in ask(hardened, hidden)
 
 
 def test_trace_mode(target: Target) -> None:
