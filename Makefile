@@ -39,6 +39,7 @@ check: setup-dev ## Lint, types, import contracts, schema snapshot, migration dr
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m api.schema.export --check
+	$(BIN)/python -m api.schema.compatibility
 	$(BIN)/python -m cli.drift
 
 bench: setup-dev ## Measure against the floors, as ratios

@@ -107,17 +107,23 @@ class TeamDashboard:
 
     @strawberry.field(description="The reps in sight, ranked.")
     async def reps(
-        self, first: int | None = None, after: str | None = None, sort_by: Metric | None = None, descending: bool = True
+        self,
+        first: int | None = None,
+        after: str | None = None,
+        sort_by: Metric | None = None,
+        descending: bool | None = True,
     ) -> Connection[Individual]:
         key = None if sort_by is None else sort_by.value
-        return await individuals_connection(self.question, await self.question.reps(first, after, key, descending))
+        return await individuals_connection(
+            self.question, await self.question.reps(first, after, key, descending is not False)
+        )
 
     @strawberry.field(
         description="The reps who are at risk or behind their goals over the range, the slowest pace first, each by "
         "the slowest of their goals, then the next; of those whose goals the viewer may see."
     )
-    async def falling_behind(self, first: int = 10) -> list[Individual]:
-        found = await self.question.falling_behind(first)
+    async def falling_behind(self, first: int | None = 10) -> list[Individual]:
+        found = await self.question.falling_behind(10 if first is None else first)
         users = await self.question.context.users.load_many([user_id for _rank, user_id, _row in found])
         return [
             Individual(rank=rank, user=User.of(user), row=row)

@@ -204,8 +204,8 @@ class MetricValue:
         return self.key in self.row.available
 
     @strawberry.field(description="The metric over the steps of the range.")
-    async def trend(self, interval: TrendInterval = periods.TrendInterval.DAY) -> list[TrendPoint]:
-        steps = await self.row.trend(interval)
+    async def trend(self, interval: TrendInterval | None = periods.TrendInterval.DAY) -> list[TrendPoint]:
+        steps = await self.row.trend(interval or periods.TrendInterval.DAY)
         goals = await self.row.goals()
         available = self.key in self.row.available
         return [

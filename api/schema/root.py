@@ -258,10 +258,10 @@ class Query:
         search: str | None = None,
         group_id: strawberry.ID | None = None,
         sort_by: Metric | None = None,
-        descending: bool = True,
+        descending: bool | None = True,
     ) -> Connection[Individual]:
         question = await ask_team(info, range, None, group_id, None, search=search)
-        request = question.request(first, after, None if sort_by is None else sort_by.value, descending)
+        request = question.request(first, after, None if sort_by is None else sort_by.value, descending is not False)
         return await individuals_connection(question, await question.list_reps(request))
 
     @reading("The systems that can be connected.")
