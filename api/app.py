@@ -23,6 +23,7 @@ from api.budget import SPENDING_AT_ONCE
 from api.collector import Collector
 from api.connections import Watchman
 from api.errors import http_refusal
+from api.gauges import Counted
 from api.graphql import PAGE_FOLDER, GraphQLEndpoint
 from api.hub import Hub
 from api.imports import import_routes
@@ -33,11 +34,14 @@ from api.oidc import OidcIssuer
 from api.people import people_routes
 from api.scim.endpoint import scim_routes
 from api.sessions import session_routes
+from api.traces import traced
 from api.turns import LIGHT_COST, Turns
 from api.websockets import Lobby
 from domain import bodies, database
+from domain.gauges import measure_lag, serve_gauges
 from domain.logs import configure_log
 from domain.settings import Settings, load_settings
+from domain.traces import start_traces
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +84,9 @@ def create_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        end_traces = start_traces(settings, "sideline-api")
+        stop_gauges = serve_gauges(settings)
+        measuring = asyncio.ensure_future(measure_lag())
         await database.connect(
             settings.require_database_url(),
             pool_size=settings.database_pool_size,
@@ -107,6 +114,10 @@ def create_app(settings: Settings) -> Starlette:
                 await app.state.oidc.close()
             await app.state.queue.aclose()
             await database.disconnect()
+            measuring.cancel()
+            await asyncio.wait({measuring})
+            stop_gauges()
+            end_traces()
 
     endpoint = GraphQLEndpoint()
     app = Starlette(
@@ -127,7 +138,12 @@ def create_app(settings: Settings) -> Starlette:
             Route("/graphql", endpoint, methods=["GET", "POST"]),
             WebSocketRoute("/graphql", endpoint),
         ],
-        middleware=[Middleware(ErrorBoundary), Middleware(PatientBodies)],
+        middleware=[
+            *traced(settings),
+            Middleware(Counted),
+            Middleware(ErrorBoundary),
+            Middleware(PatientBodies),
+        ],
         exception_handlers={HTTPException: http_refusal},
         lifespan=lifespan,
     )

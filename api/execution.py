@@ -12,20 +12,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from inspect import signature
+from inspect import isawaitable, signature
 from typing import Any
 
 from graphql import GraphQLObjectType, get_named_type
 from graphql.execution.values import get_argument_values
+from opentelemetry import trace
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from api.schema.metrics import MetricRow, attainment, change, change_ratio, shown_goal
 from api.schema.scalars import decimal_text
+from api.traces import root_span, spanned
 from domain.dashboards import TrendStep
 from domain.goal_board import SubjectGoals
 from domain.metrics import METRICS, Number, Sums, compute, compute_all
 from domain.pacing import Progress
 from domain.periods import TrendInterval
+from domain.traces import is_traced
 
 _ProgressCell = Callable[[Progress], Any]
 _TrendCell = Callable[[str, TrendStep, bool, "SubjectGoals | None"], Any]
@@ -116,6 +119,20 @@ class SidelineExecutor(StrawberryGraphQLCoreExecutionContext):
         super().__init__(*args, **kwargs)
         # The list of details is kept with its plan, so that its id cannot be given to another one.
         self._metric_plans: dict[int, tuple[Any, _Plan | None]] = {}
+
+    def execute_field(
+        self, parent_type: Any, source: Any, field_details_list: Any, path: Any, position_context: Any
+    ) -> Any:
+        """Execute a field; one of a root within a span of its own, where the request is traced."""
+        if path.prev is not None or not is_traced():
+            return super().execute_field(parent_type, source, field_details_list, path, position_context)
+        span = root_span(f"{parent_type.name}.{field_details_list[0].node.name.value}")
+        with trace.use_span(span, end_on_exit=False):
+            result = super().execute_field(parent_type, source, field_details_list, path, position_context)
+        if isawaitable(result):
+            return spanned(result, span)
+        span.end()
+        return result
 
     def complete_value(
         self,

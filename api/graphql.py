@@ -27,9 +27,11 @@ from api.authentication import authenticate, credential_of
 from api.budget import BudgetSpent
 from api.context import Context
 from api.errors import GRAPHQL_MEDIA_TYPE, error_response, refusal_response, request_id_of, to_graphql_error
+from api.gauges import count_operation
 from api.reading import asked_in_address, check_operation, decode_object
 from api.schema.root import schema
 from api.sse import respond, wants_events
+from api.traces import tell_operation
 from api.turns import RETRY_SECONDS, TooManyAtOnce
 from api.websockets import TransportSocket
 from domain.errors import DomainError, Invalid, TooSlow
@@ -186,7 +188,9 @@ class GraphQLEndpoint(GraphQL[Any, Any]):
             if request_data.query is None:
                 request_data.query = await trusted_text(context, request_data.extensions)
             admitted = await admit(context, request_data.query, request_data.operation_name, request_data.variables)
-            async with bounded(context, admitted.cost if admitted is not None else 0):
+            cost = admitted.cost if admitted is not None else 0
+            tell_operation(context, request_data.operation_name, cost)
+            async with bounded(context, cost):
                 result = await super().execute_single(
                     request, request_adapter, sub_response, context, root_value, request_data
                 )
@@ -223,6 +227,7 @@ class GraphQLEndpoint(GraphQL[Any, Any]):
         """The answer. A request that could not be executed has no `data`, and with the GraphQL media type is a 400."""
         status = sub_response.status_code or 200
         media_type = sub_response.media_type or "application/json"
+        count_operation(response_data)
         if (
             isinstance(response_data, dict)
             and response_data.get("errors")

@@ -20,6 +20,7 @@ import structlog
 from redis.asyncio import Redis
 
 from api.errors import UNREACHABLE
+from api.gauges import streams_open
 from domain import events
 from domain.database import ALL_TEAMS, acquire
 from domain.errors import DomainError
@@ -249,7 +250,8 @@ class Hub:
             )
         self._streams[user_id] += 1
         try:
-            yield
+            with streams_open.track_inprogress():
+                yield
         finally:
             self._streams[user_id] -= 1
             if not self._streams[user_id]:

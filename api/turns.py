@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from api.gauges import operations_waiting
 from domain.errors import DomainError
 
 LIGHT_COST = 3_000
@@ -118,7 +119,8 @@ class Turns:
         place = (cost, turn)
         line.waiting.append(place)
         try:
-            await turn
+            with operations_waiting.track_inprogress():
+                await turn
         except asyncio.CancelledError:
             if place in line.waiting:
                 line.waiting.remove(place)

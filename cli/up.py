@@ -226,9 +226,13 @@ class Supervisor:
         }
         environment.pop("SIDELINE_PORT", None)
         environment |= {"PORT": str(port), "SIDELINE_HOST": self.settings.host}
+        of_worker = dict(environment)
+        if self.settings.metrics_port is not None:
+            # Each process has numbers of its own.
+            of_worker["SIDELINE_METRICS_PORT"] = str(self.settings.metrics_port + 1)
         self.children = [
             _Child("API", [sys.executable, "-m", "api"], environment, self.home / "api.log"),
-            _Child("worker", [sys.executable, "-m", "workers"], environment, self.home / "worker.log"),
+            _Child("worker", [sys.executable, "-m", "workers"], of_worker, self.home / "worker.log"),
         ]
         for child in self.children:
             child.start()

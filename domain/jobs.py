@@ -18,6 +18,7 @@ import orjson
 from domain.errors import Conflict
 from domain.models.base import new_id
 from domain.models.jobs import Job, JobState
+from domain.traces import trace_parent
 
 if TYPE_CHECKING:
     from domain.database import Connection
@@ -76,6 +77,7 @@ class ClaimedJob:
         cursor: Where the committed work ends.
         holder: Who has it.
         attempt: The how-manieth claim this is; with the holder it is the fence.
+        trace_parent: The trace in which it was asked for.
     """
 
     id: UUID
@@ -85,6 +87,7 @@ class ClaimedJob:
     cursor: Mapping[str, Any]
     holder: str
     attempt: int
+    trace_parent: str | None = None
 
 
 def hint_channel(job_id: UUID) -> str:
@@ -125,6 +128,7 @@ async def create_job(
         total,
         due_at,
         exclusive_key,
+        trace_parent(),
     )
     while True:
         if exclusive_key is not None:
@@ -143,8 +147,9 @@ async def create_job(
                 return standing
         made: UUID | None = await connection.fetchval(
             """
-            INSERT INTO jobs (id, team_id, kind, run_key, arguments, requested_by_id, total, due_at, exclusive_key)
-            VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7, coalesce($8, now()), $9)
+            INSERT INTO jobs (id, team_id, kind, run_key, arguments, requested_by_id, total, due_at, exclusive_key,
+                trace_parent)
+            VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7, coalesce($8, now()), $9, $10)
             ON CONFLICT DO NOTHING RETURNING id
             """,
             *values,
@@ -215,7 +220,7 @@ _TAKE = """
 UPDATE jobs SET state = 'RUNNING', attempts = attempts + 1, lease_holder = $1,
     leased_until = clock_timestamp() + make_interval(secs => $3)
 FROM taken WHERE jobs.id = taken.id
-RETURNING jobs.id, jobs.team_id, jobs.kind, jobs.arguments, jobs.cursor, jobs.attempts
+RETURNING jobs.id, jobs.team_id, jobs.kind, jobs.arguments, jobs.cursor, jobs.attempts, jobs.trace_parent
 """
 
 
@@ -259,6 +264,7 @@ async def claim_jobs(
             orjson.loads(row["cursor"]),
             holder,
             row["attempts"],
+            row["trace_parent"],
         )
         for row in rows
     ]

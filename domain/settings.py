@@ -85,6 +85,13 @@ class Settings(BaseSettings):
         default=None, description="Where the issuer's keys are; found by discovery if unset."
     )
     oidc_team: str | None = Field(default=None, description="Id of the team that the issuer's people belong to.")
+    metrics_port: int | None = Field(
+        default=None, ge=1, le=65535, description="Where Prometheus reads this process's numbers; nowhere if unset."
+    )
+    traces_url: str | None = Field(
+        default=None, description="Where traces go by OTLP over HTTP, such as http://collector:4318; nowhere if unset."
+    )
+    traces_share: float = Field(default=1.0, ge=0, le=1, description="The share of traces that is recorded.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     def secret_box(self) -> SecretBox | None:

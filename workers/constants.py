@@ -32,3 +32,5 @@ UPKEEP_SECONDS = 3600.0
 """How often old events, keys and deliveries are forgotten."""
 REDIS_SECONDS = 5.0
 """How long a loop waits for Redis while it holds a transaction open."""
+GAUGE_SECONDS = 15.0
+"""How often what waits is counted for Prometheus."""

@@ -13,6 +13,8 @@ from domain import erasure, imports, integrations, jobs, rollups, webhooks
 from domain.database import acquire, in_transaction
 from domain.errors import DomainError, Invalid, Unavailable
 from domain.jobs import ClaimedJob, LeaseLost, Postponed
+from domain.traces import going_on
+from workers.gauges import job_seconds, jobs_ended, jobs_running
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +58,29 @@ async def run_claimed(job: ClaimedJob, changed: Changed, handlers: Mapping[str, 
 
     A cancelled run (the worker was told to stop) gives the job back.
     """
-    bound = log.bind(job=str(job.id), team=str(job.team_id), kind=job.kind, attempt=job.attempt)
+    # Kinds that nobody carries out are no labels.
+    kind = job.kind if job.kind in handlers else "unknown"
+    outcome = "left"
+    try:
+        with (
+            jobs_running.track_inprogress(),
+            job_seconds.labels(kind).time(),
+            structlog.contextvars.bound_contextvars(job=str(job.id), team=str(job.team_id)),
+            going_on(
+                f"job {kind}", job.trace_parent, job=str(job.id), team=str(job.team_id), attempt=job.attempt
+            ) as span,
+        ):
+            outcome = await _run(job, changed, handlers)
+            span.set_attribute("sideline.outcome", outcome)
+    except asyncio.CancelledError:
+        outcome = "given_back"
+        raise
+    finally:
+        jobs_ended.labels(kind, outcome).inc()
+
+
+async def _run(job: ClaimedJob, changed: Changed, handlers: Mapping[str, Handler]) -> str:
+    bound = log.bind(kind=job.kind, attempt=job.attempt)
     bound.info("job.started")
     work = asyncio.ensure_future(_handle(job, changed, handlers))
     heart = asyncio.ensure_future(_renew(job))
@@ -68,8 +92,10 @@ async def run_claimed(job: ClaimedJob, changed: Changed, handlers: Mapping[str, 
             heart.result()
         work.result()
         bound.info("job.succeeded")
+        return "succeeded"
     except LeaseLost:
         bound.info("job.lease_lost")
+        return "lease_lost"
     except asyncio.CancelledError:
         work.cancel()
         await asyncio.wait({work})
@@ -79,12 +105,15 @@ async def run_claimed(job: ClaimedJob, changed: Changed, handlers: Mapping[str, 
     except Postponed as pause:
         await _give_back(job, wait=pause.wait, reason=pause.reason)
         bound.info("job.postponed", reason=pause.reason, seconds=pause.wait.total_seconds())
+        return "postponed"
     except DomainError as error:
         await _fail(job, error.message, again=isinstance(error, Unavailable))
         bound.warning("job.refused", reason=error.message)
+        return "refused"
     except Exception as error:
         await _fail(job, f"{type(error).__name__}: {error}", again=True)
         bound.exception("job.failed")
+        return "failed"
     finally:
         heart.cancel()
         await asyncio.wait({heart})

@@ -21,9 +21,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from domain import bodies, database, events, idempotency, integrations, jobs, webhooks
+from domain.gauges import measure_lag, serve_gauges
 from domain.jobs import hint_channel
 from domain.settings import Settings
+from domain.traces import start_traces
 from workers import constants
+from workers.gauges import measure_backlog
 from workers.goals import Evaluator
 from workers.jobs import HANDLERS, WAITING_KINDS, Handler, run_claimed
 from workers.loops import Loop, listen
@@ -253,6 +256,22 @@ async def forget_the_old() -> bool:
     return False
 
 
+@asynccontextmanager
+async def watched(settings: Settings) -> AsyncIterator[None]:
+    """Prometheus may read this process's numbers, while the context is open."""
+    stop = serve_gauges(settings)
+    measures = () if settings.metrics_port is None else (measure_lag(), measure_backlog())
+    tasks = [asyncio.ensure_future(measure) for measure in measures]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        stop()
+
+
 async def work(settings: Settings, started: Callable[[JobWorker], None] = lambda _worker: None) -> None:
     """Connect, and work until SIGTERM or SIGINT.
 
@@ -262,6 +281,7 @@ async def work(settings: Settings, started: Callable[[JobWorker], None] = lambda
     await database.connect(settings.require_database_url(), pool_size=settings.database_pool_size)
     bodies.use_keys(settings.secret_box())
     wire = wire_of(settings)
+    end_traces = start_traces(settings, "sideline-worker")
     try:
         tester = EndpointTester(private_allowed=settings.webhooks_to_private_addresses, box=settings.secret_box())
         syncer = Syncer(wire)
@@ -277,8 +297,9 @@ async def work(settings: Settings, started: Callable[[JobWorker], None] = lambda
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, worker.stop)
         started(worker)
-        async with loops(settings, worker):
+        async with watched(settings), loops(settings, worker):
             await worker.run()
     finally:
+        end_traces()
         await wire.close()
         await database.disconnect()

@@ -54,6 +54,9 @@ class Job(Row):
     error = fields.TextField(null=True)
     created_at = fields.DatetimeField(db_default=created_now())
     finished_at = fields.DatetimeField(null=True)
+    trace_parent = fields.CharField(
+        max_length=55, null=True, description="W3C Trace Context of whoever asked for it, where it is traced"
+    )
 
     class Meta:
         table = "jobs"

@@ -46,6 +46,7 @@ class Cluster:
         self.ports = [free_port() for _ in range(api_count)]
         self.environment: dict[str, str] = {}
         self.more: dict[str, str] = {}
+        self.own: dict[str, dict[str, str]] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -78,7 +79,7 @@ class Cluster:
 
     def start_process(self, name: str) -> None:
         """Start an API process or the worker."""
-        environment = self.environment
+        environment = self.environment | self.own.get(name, {})
         if name == "worker":
             command = [sys.executable, "-m", "workers"]
         else:
