@@ -83,7 +83,7 @@ def create_app(settings: Settings) -> Starlette:
     """
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Hub]]:
         end_traces = start_traces(settings, "sideline-api")
         stop_gauges = serve_gauges(settings)
         measuring = asyncio.ensure_future(measure_lag())
@@ -105,7 +105,7 @@ def create_app(settings: Settings) -> Starlette:
         await app.state.hub.start()
         await app.state.watchman.start()
         try:
-            yield
+            yield {"hub": app.state.hub}
         finally:
             await app.state.watchman.stop()
             await app.state.hub.stop()

@@ -41,6 +41,8 @@ MOMENT_SECONDS = 0.05
 READ_BLOCK_MILLISECONDS = 5_000
 READ_COUNT = 500
 RETRY_SECONDS = 0.5
+GOODBYE_SECONDS = 2.0
+"""How long streams have to say goodbye when the process is told to stop."""
 
 
 class SlowReader(DomainError):
@@ -54,6 +56,21 @@ class SlowReader(DomainError):
 
     def __init__(self, cursor: str) -> None:
         super().__init__("This subscriber reads too slowly: subscribe again after the cursor in `extensions`.")
+        self.cursor = cursor
+
+
+class Restarting(DomainError):
+    """This process is about to stop: whoever subscribes again finds another one, or this one anew.
+
+    Args:
+        cursor: The last event that the subscriber was sent, or where it began; None where there is none to go on from.
+    """
+
+    code = "RESTARTING"
+
+    def __init__(self, cursor: str | None = None) -> None:
+        after = "" if cursor is None else " after the cursor in `extensions`"
+        super().__init__(f"The server restarts: subscribe again{after}.")
         self.cursor = cursor
 
 
@@ -184,6 +201,10 @@ class TeamLog:
             self._moments = {}
         return await _made_once(self._moments, key, make)
 
+    def wake(self) -> None:
+        """Have everybody who waits look again."""
+        _wake(self._waiting)
+
     async def wait(self) -> None:
         """Wait for the next event."""
         await _wait(self._waiting)
@@ -223,6 +244,9 @@ class Hub:
         self._streams: Counter[UUID] = Counter()
         self._streams_per_user = streams_per_user
         self._tasks: list[asyncio.Task[None]] = []
+        self.stopping = asyncio.Event()
+        self._serving = 0
+        self._served = asyncio.Event()
 
     async def start(self) -> None:
         """Begin to listen."""
@@ -236,6 +260,29 @@ class Hub:
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._redis.aclose()
+
+    async def end_streams(self) -> None:
+        """Have every stream say goodbye with its cursor, for at most `GOODBYE_SECONDS`."""
+        self.stopping.set()
+        for found in self._logs.values():
+            found.wake()
+        if self._serving:
+            try:
+                async with asyncio.timeout(GOODBYE_SECONDS):
+                    await self._served.wait()
+            except TimeoutError:
+                log.warning("hub.streams_left", streams=self._serving)
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """A stream or an operation on a WebSocket, from its beginning until its last word is handed to the server."""
+        self._serving += 1
+        try:
+            yield
+        finally:
+            self._serving -= 1
+            if self.stopping.is_set() and not self._serving:
+                self._served.set()
 
     @contextmanager
     def counted(self, user_id: UUID) -> Iterator[None]:
@@ -280,6 +327,8 @@ class Hub:
             await found.open()
             live = False
             while True:
+                if self.stopping.is_set():
+                    raise Restarting(events.cursor_of(team_id, position))
                 entries = found.after(position)
                 if entries is None:
                     if live:

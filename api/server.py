@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 import sys
 from functools import partial
 from typing import Any
@@ -212,6 +213,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
 class Server(uvicorn.Server):
     """uvicorn's, looking after its connections."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections; streams say where to go on, requests get their answers, then the rest is closed."""
+        for server in self.servers:
+            server.close()
+        await self.lifespan.state["hub"].end_streams()
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second."""

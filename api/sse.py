@@ -24,6 +24,7 @@ from api.context import Context
 from api.errors import UNREACHABLE, to_graphql_error
 from api.reading import asked_in_address, check_operation, decode_object
 from api.streaming import Operation, Refused, answers
+from api.subscriptions import hub_of
 from domain.errors import Invalid, Unauthenticated
 
 log = structlog.get_logger(__name__)
@@ -83,6 +84,13 @@ async def _frames(context: Context, operation: Operation) -> AsyncGenerator[byte
 
 
 async def _stream(context: Context, operation: Operation) -> AsyncIterator[bytes]:
+    with hub_of(context).serving():
+        async with aclosing(_watched(context, operation)) as frames:
+            async for frame in frames:
+                yield frame
+
+
+async def _watched(context: Context, operation: Operation) -> AsyncGenerator[bytes, None]:
     """The frames, with pings while nothing happens, until the end or the credential's."""
     state = context.connection.app.state
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -6,6 +6,7 @@ Everything else goes through Strawberry, a subscriber at a time.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ from api.budget import BudgetSpent
 from api.context import Context
 from api.errors import UNREACHABLE, to_graphql_error
 from api.execution import SidelineExecutor
-from api.hub import Entry, TooManyStreams
+from api.hub import Entry, Restarting, TooManyStreams
 from api.resolvers.goals import filter_of
 from api.schema.goals import GoalEvent, GoalFilter
 from api.schema.root import schema
@@ -158,12 +159,38 @@ async def answers(context: Context, operation: Operation) -> AsyncGenerator[list
             if root is not None and root.name.value == "goalEvents":
                 stream = _goal_events(context, operation, document, found, root)
             else:
-                stream = _executed(context, operation)
+                stream = _until_the_end(context, _executed(context, operation))
             async with aclosing(stream):
                 async for lot in stream:
                     yield lot
-    except TooManyStreams as error:
+    except (Restarting, TooManyStreams) as error:
         raise Refused([_error(error, context)]) from error
+
+
+async def _until_the_end(context: Context, stream: AsyncGenerator[list[str], None]) -> AsyncGenerator[list[str], None]:
+    """The same, until this process is about to stop.
+
+    Raises:
+        Restarting: it is.
+    """
+    stopping = asyncio.ensure_future(hub_of(context).stopping.wait())
+    following: asyncio.Future[list[str]] | None = None
+    try:
+        while True:
+            following = asyncio.ensure_future(anext(stream))
+            await asyncio.wait({stopping, following}, return_when=asyncio.FIRST_COMPLETED)
+            if not following.done():
+                raise Restarting
+            try:
+                yield following.result()
+            except StopAsyncIteration:
+                return
+    finally:
+        stopping.cancel()
+        if following is not None:
+            following.cancel()
+            await asyncio.wait({following})
+        await stream.aclose()
 
 
 def _error(error: Exception, context: Context) -> GraphQLError:

@@ -26,6 +26,7 @@ from api.errors import UNREACHABLE, to_graphql_error
 from api.hub import TooManyStreams
 from api.reading import check_operation, decode_object
 from api.streaming import Operation, Refused, answers
+from api.subscriptions import hub_of
 from domain.errors import DomainError, Invalid, Unauthenticated, Unavailable
 from domain.identity import Identity
 
@@ -298,9 +299,13 @@ class TransportSocket:
 
     async def _run(self, operation_id: str, operation: Operation) -> None:
         assert self._context is not None
+        with hub_of(self._context).serving():
+            await self._carry_out(self._context, operation_id, operation)
+
+    async def _carry_out(self, signed_in: Context, operation_id: str, operation: Operation) -> None:
         head = '{"id":' + orjson.dumps(operation_id).decode() + ',"type":"next","payload":'
         try:
-            context = await self._context.renewed()
+            context = await signed_in.renewed()
             async with aclosing(answers(context, operation)) as stream:
                 async for lot in stream:
                     await self._send(*(head + answer + "}" for answer in lot))
@@ -324,7 +329,7 @@ class TransportSocket:
             self._end(TRY_AGAIN, "Try again later")
         except Exception as error:
             self._operations.pop(operation_id, None)
-            told = to_graphql_error(GraphQLError(str(error), original_error=error), self._context.request_id)
+            told = to_graphql_error(GraphQLError(str(error), original_error=error), signed_in.request_id)
             await self._send_message({"id": operation_id, "type": "error", "payload": [told.formatted]})
 
 

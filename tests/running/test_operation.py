@@ -3,6 +3,7 @@
 A. Prometheus reads each process's numbers at a port of its own, and the API's port does not tell them.
 B. One trace leads from a request through its resolver and its SQL to the job that it left behind, in another process.
 C. Neither numbers nor traces nor logs hold a secret, a document, a variable, or what somebody wrote.
+D. A process that is told to stop answers what it is working at, tells every stream where to go on, and loses no event.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import signal
+import socket
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import httpx
 import pytest
@@ -22,7 +26,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from cli.embedded.processes import free_port
-from tests.running.cluster import Cluster
+from tests.running.cluster import Cluster, set_goal
+from tests.streams import EVENTS, sse, take
+from tests.streams import socket as stream_socket
 
 SECRET_WORD = "Rumpelstiltskin"
 SOURCE = "dialer"
@@ -148,3 +154,85 @@ def test_what_an_operator_sees(watched: Cluster, collector: Collector) -> None:
     for text in said:
         assert SECRET_WORD not in text
         assert token not in text
+
+
+NUMBERS = "subscription { metricsUpdated(range: {named: TODAY}, metrics: [CALLS_LOGGED]) { from } }"
+
+
+async def test_a_process_that_is_told_to_stop(tmp_path: Path) -> None:
+    """D."""
+    cluster = Cluster(tmp_path, api_count=2)
+    writer = httpx.AsyncClient(timeout=10)
+    try:
+        await asyncio.to_thread(cluster.start)
+        team_id, token, reps = await cluster.make_team()
+        first, second = cluster.urls
+        async with stream_socket(first, token) as client:
+            events = await client.subscribe(EVENTS)
+            numbers = await client.subscribe(NUMBERS)
+            await take(numbers, 1)
+            sent = sse(first, token, EVENTS)
+            waiting = asyncio.ensure_future(anext(sent))
+            await set_goal(writer, second, token, reps[0], 10)
+            (told,) = await take(events, 1)
+            assert (await waiting)["data"] == told
+            waiting = asyncio.ensure_future(anext(sent))
+            asking = _Asking(first, token)
+            asking.begin()
+            process = cluster.processes["api0"]
+            process.send_signal(signal.SIGTERM)
+
+            async with asyncio.timeout(10):
+                goodbye = await events.get()
+                assert goodbye["type"] == "error"
+                extensions = goodbye["payload"][0]["extensions"]
+                assert (extensions["code"], extensions["cursor"]) == ("RESTARTING", told["goalEvents"]["cursor"])
+                assert (await waiting)["errors"][0]["extensions"]["cursor"] == extensions["cursor"]
+                while (last := await numbers.get())["type"] == "next":
+                    pass
+                assert last["payload"][0]["extensions"]["code"] == "RESTARTING"
+                assert "cursor" not in last["payload"][0]["extensions"]
+            answer = await asyncio.to_thread(asking.end)
+            assert answer["data"] == {"viewer": {"coaching": {"landingTab": "TEAM"}}}
+            assert await asyncio.to_thread(process.wait, 20) in {0, -signal.SIGTERM}
+            await sent.aclose()
+
+        await set_goal(writer, second, token, reps[1], 11)
+        async with stream_socket(second, token) as client:
+            events = await client.subscribe(EVENTS, after=extensions["cursor"])
+            (missed,) = await take(events, 1)
+        assert missed["goalEvents"]["cursor"] == (await cluster.cursors(team_id))[-1]
+    finally:
+        await writer.aclose()
+        await asyncio.to_thread(cluster.stop)
+
+
+class _Asking:
+    """A request whose body is still on its way."""
+
+    def __init__(self, url: str, token: str) -> None:
+        host, port = url.removeprefix("http://").split(":")
+        self.connection = socket.create_connection((host, int(port)), timeout=20)
+        self.body = json.dumps({"query": "{ viewer { coaching { landingTab } } }"}).encode()
+        self.head = (
+            f"POST /graphql HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(self.body)}\r\n\r\n"
+        ).encode()
+
+    def begin(self) -> None:
+        """Send the head and a piece of the body, and wait until the server has them."""
+        self.connection.sendall(self.head.replace(b"\r\n\r\n", b"\r\nexpect: 100-continue\r\n\r\n"))
+        assert self.connection.recv(1000).startswith(b"HTTP/1.1 100")
+        self.connection.sendall(self.body[:5])
+
+    def end(self) -> dict[str, Any]:
+        """Send the rest. Returns the answer's body."""
+        self.connection.sendall(self.body[5:])
+        answer = b""
+        with self.connection:
+            while piece := self.connection.recv(65536):
+                answer += piece
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), answer
+        found: dict[str, Any] = json.loads(body)
+        return found
