@@ -1,17 +1,18 @@
-"""Recurrence rules (RRULE of RFC 5545): the starts that a rule gives, up to a day.
+"""Recurrence rules (RRULE of RFC 5545): the starts that a rule gives, up to a day, or the next one after a moment.
 
-Made for meetings: a rule recurs by days, weeks, months or years. Whatever a rule says, the work is bounded by the days
-between its first start and the last that is asked for, since each of them is looked at at most once; rules of a feed
-are a stranger's, and one that never comes true ("every 30th of February") must not keep a worker busy until the year
-9999, as it does dateutil.
+Made for meetings and scheduled actions: a rule recurs by days, weeks, months or years. Whatever a rule says, the work
+is bounded by the days between its first start and the last that is asked for, since each of them is looked at at most
+once; rules of a feed are a stranger's, and one that never comes true ("every 30th of February") must not keep a worker
+busy until the year 9999, as it does dateutil.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from icalendar.prop import vDDDTypes
 
@@ -132,12 +133,18 @@ def starts_of(rule: Rule, first: datetime, last: datetime) -> Iterator[datetime]
     Raises:
         RecordRefused: there are more than `STARTS_LIMIT`.
     """
+    yield from _starts(rule, first, last, first)
+
+
+def _starts(rule: Rule, first: datetime, last: datetime, since: datetime) -> Iterator[datetime]:
+    """The starts from `since` on; what lies before is stepped over where nothing is counted."""
     times = _times(rule, first)
     completed = _completed(rule, first.date())
     left = STARTS_LIMIT if rule.count is None else min(rule.count, STARTS_LIMIT)
-    for days in _periods(completed, first.date(), last.date()):
+    earliest = first if rule.count is not None else max(first, since)
+    for days in _periods(completed, first.date(), last.date(), earliest.date()):
         for start in _chosen(completed, days, times):
-            if start < first:
+            if start < earliest:
                 continue
             if start > last:
                 return
@@ -146,7 +153,80 @@ def starts_of(rule: Rule, first: datetime, last: datetime) -> Iterator[datetime]
                     return
                 raise RecordRefused("OUT_OF_RANGE", "RRULE", f"RRULE: recurs more than {STARTS_LIMIT} times.")
             left -= 1
-            yield start
+            if start >= since:
+                yield start
+
+
+HORIZON = timedelta(days=41 * 366)
+"""So far ahead a rule is followed; the 29th of February on a certain day of the week comes again within 40 years."""
+_NEAR = timedelta(hours=26)
+"""Walls' clocks that are further apart than this show moments in the same order: no zone has ever skipped more."""
+
+
+def instant_of(wall: datetime, zone: ZoneInfo) -> datetime:
+    """The moment that a wall clock shows a time, in UTC.
+
+    A time that the clock skips (spring) is read with the offset before the gap, which moves it forward by the gap's
+    length; of a time that it shows twice (autumn), the first is meant. So RFC 5545, 3.3.5, has it.
+    """
+    return wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
+
+
+def wall_of(instant: datetime, zone: ZoneInfo) -> datetime:
+    """What a zone's wall clock shows at a moment."""
+    return instant.astimezone(zone).replace(tzinfo=None, fold=0)
+
+
+def next_instant(rule: Rule, first: datetime, zone: ZoneInfo, after: datetime) -> datetime | None:
+    """The first moment after another that a rule gives, worked out by the wall clock of a zone; None: there is none.
+
+    What is not a day (the 31st of a month of 30) is skipped, as RFC 5545 has it; two starts that come to the same
+    moment, since the clock skipped one of them, are one. `count` counts starts by the wall clock.
+
+    Args:
+        rule: The rule; its `until` counts.
+        first: The rule's own start by the wall clock; comes only if the rule gives it.
+        zone: Whose wall clock.
+        after: The moment.
+    """
+    around = wall_of(after, zone)
+    try:
+        last = min(around + HORIZON, _last_wall(rule.until, zone))
+    except OverflowError:
+        last = _last_wall(rule.until, zone)
+    found: datetime | None = None
+    until_wall = last
+    for wall in _starts(rule, first, last, max(around - _NEAR, first)):
+        if wall > until_wall:
+            break
+        instant = instant_of(wall, zone)
+        if instant <= after or _is_beyond(rule.until, wall, instant):
+            continue
+        if found is None:
+            until_wall = min(wall + _NEAR, last)
+        if found is None or instant < found:
+            found = instant
+    return found
+
+
+def _last_wall(until: date | datetime | None, zone: ZoneInfo) -> datetime:
+    """No start whose wall clock shows more than this is one that `until` lets through."""
+    if until is None:
+        return datetime.max
+    if not isinstance(until, datetime):
+        return datetime.combine(until, time.max)
+    try:
+        return until if until.tzinfo is None else wall_of(until, zone) + _NEAR
+    except OverflowError:
+        return datetime.max
+
+
+def _is_beyond(until: date | datetime | None, wall: datetime, instant: datetime) -> bool:
+    if until is None:
+        return False
+    if not isinstance(until, datetime):
+        return wall.date() > until
+    return instant > until if until.tzinfo is not None else wall > until
 
 
 def _completed(rule: Rule, first: date) -> Rule:
@@ -183,21 +263,33 @@ def _chosen(rule: Rule, days: Sequence[date], times: Sequence[time]) -> Iterable
     )
 
 
-def _periods(rule: Rule, first: date, last: date) -> Iterator[list[date]]:
-    """The days of each period, from the one that `first` is in, that the rule does not leave out."""
+def _periods(rule: Rule, first: date, last: date, since: date) -> Iterator[list[date]]:
+    """The days of each period that the rule does not leave out.
+
+    Args:
+        rule: The rule, completed.
+        first: A day of the first period, from which intervals count.
+        last: The last day.
+        since: A day of the first period that is wanted, or of one that is left out before it; not before `first`.
+    """
+
+    def places(begin: int, end: int, now: int, step: int) -> range:
+        return range(begin + (now - begin) // step * step, end, step)
+
     if rule.frequency == DAILY:
-        for ordinal in range(first.toordinal(), last.toordinal() + 1, rule.interval):
+        for ordinal in places(first.toordinal(), last.toordinal() + 1, since.toordinal(), rule.interval):
             yield _kept(rule, [date.fromordinal(ordinal)])
     elif rule.frequency == WEEKLY:
         monday = first.toordinal() - (first.weekday() - rule.week_start) % 7
-        for ordinal in range(monday, last.toordinal() + 1, 7 * rule.interval):
+        for ordinal in places(monday, last.toordinal() + 1, since.toordinal(), 7 * rule.interval):
             yield _kept(rule, [date.fromordinal(ordinal + day) for day in range(7)])
     elif rule.frequency == MONTHLY:
-        for month in range(first.year * 12 + first.month - 1, last.year * 12 + last.month, rule.interval):
+        begin, end, now = first.year * 12 + first.month - 1, last.year * 12 + last.month, since.year * 12
+        for month in places(begin, end, now + since.month - 1, rule.interval):
             yield _kept(rule, _days(*divmod(month, 12)))
     else:
         months = [month - 1 for month in rule.months] or range(12)
-        for year in range(first.year, last.year + 1, rule.interval):
+        for year in places(first.year, last.year + 1, since.year, rule.interval):
             yield _kept(rule, [day for month in months for day in _days(year, month)])
 
 

@@ -43,6 +43,7 @@ SCHEMAS = {
     "/v2/cadences": "Cadence",
     "/v2/cadence_memberships": "CadenceMembership",
     "/v2/steps": "Step",
+    "/v2/actions": "Action",
     "/v2/team": "Team",
 }
 """What the lists of 2019 hold."""
@@ -53,6 +54,7 @@ NEWER_FIELDS = {
     "Call": {"cadence", "step", "connected", "positive"},
     "CadenceMembership": {"currently_on_cadence"},
     "Step": {"name"},
+    "Action": {"cadence", "step"},
 }
 NEWER_PARAMETERS = {
     "/v2/users": {"per_page", "page"},
@@ -94,6 +96,7 @@ class SalesloftDouble(Double):
             "conversations:read",
             "meetings:read",
             "tasks:read",
+            "actions:read",
         }
         self.filters_meetings = True
         self.rows: dict[str, dict[Any, Row]] = {path: {} for path in _SCOPES}
@@ -326,6 +329,24 @@ class SalesloftDouble(Double):
             | fields,
         )
 
+    def action(self, user: Row, **fields: Any) -> Row:
+        """A step of a cadence that somebody has before them; it vanishes when it is completed."""
+        return self.make(
+            "/v2/actions",
+            {
+                "due": True,
+                "type": "phone",
+                "status": "in_progress",
+                "due_on": _text("/v2/actions", self.now() + timedelta(hours=3)),
+                "action_details": {"id": 123},
+                "user": self.reference("/v2/users", user["id"]),
+                "person": {"id": 6509414},
+                "cadence": self.reference("/v2/cadences", self.cadence["id"]),
+                "step": self.reference("/v2/steps", self.step["id"]),
+            }
+            | fields,
+        )
+
     # The uniform interface
 
     def add(self, count: int) -> list[str]:
@@ -510,6 +531,8 @@ class SalesloftDouble(Double):
         for name, value in query.items():
             field, _, operator = name.partition("[")
             known = field in ("start_time", "created_at") if path == "/v2/meetings" else field == "updated_at"
+            if path == "/v2/actions":
+                known = field == "due_on"
             if path == "/v2/meetings" and field == "updated_at":
                 known = self.filters_meetings
             compare = _OPERATORS.get(operator.removesuffix("]"))
@@ -540,6 +563,7 @@ _SCOPES = {
     "/v2/conversations": "conversations:read",
     "/v2/meetings": "meetings:read",
     "/v2/tasks": "tasks:read",
+    "/v2/actions": "actions:read",
 }
 _TIMES = {
     "email": "sent_at",

@@ -13,6 +13,10 @@ What comes of what, object by object:
 | conversations | `conversation`: duration. The API tells no talk ratio, monologue, questions or patience |
 | meetings booked in Salesloft | `meeting`: booked, held, cancelled, no show, rescheduled |
 | tasks that were completed | `task` |
+| tasks, open and completed | upcoming work of their owners, done once they are completed (domain/upcoming.py) |
+
+Upcoming steps of cadences (actions) that are emails or calls become upcoming work of their reps, done once the email or
+call that names them has come.
 
 The API has no list of completed steps (actions vanish from it when they are completed), so that steps which are neither
 an email nor a call, such as a visit to a profile, are not counted. It does not tell of deleted emails, calls or tasks

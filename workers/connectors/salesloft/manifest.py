@@ -56,7 +56,8 @@ MANIFEST = Manifest(
             Scope("cadences:read", "Who was added to cadences, and which steps were done."),
             Scope("conversations:read", "Recorded calls and meetings with their durations."),
             Scope("meetings:read", "Meetings booked, held, missed and cancelled."),
-            Scope("tasks:read", "Tasks that were completed."),
+            Scope("tasks:read", "Tasks: open ones as upcoming work, completed ones."),
+            Scope("actions:read", "Reps' upcoming steps of cadences."),
         ),
     ),
     base_url="https://api.salesloft.com",
@@ -79,6 +80,8 @@ class Listing:
         parameters: More parameters of every request.
         steps: What completed steps among its rows are, if it has any.
         cadences: Its rows name a cadence by its id.
+        open_only: It cannot be filtered by time, and holds what is open alone: each sync reads all of it. Who may not
+            read it goes without.
     """
 
     key: str
@@ -91,6 +94,7 @@ class Listing:
     parameters: Mapping[str, str] = field(default_factory=dict)
     steps: str | None = None
     cadences: bool = False
+    open_only: bool = False
 
 
 EMAILS = Listing(
@@ -128,6 +132,17 @@ LISTINGS: tuple[Listing, ...] = (
     ),
     BEGUN,
     Listing("tasks", "task", "tasks", "/v2/tasks", "tasks", "tasks:read"),
+    Listing(
+        "actions",
+        "action",
+        "upcoming steps",
+        "/v2/actions",
+        "cadences",
+        "actions:read",
+        by="created_at",
+        cadences=True,
+        open_only=True,
+    ),
 )
 """In the order in which they are read."""
 

@@ -11,14 +11,15 @@ Times that Salesloft does not tell:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from domain.connectors import Document, Mapped, MappingContext
 from domain.records import RecordRefused
 from workers.connectors.salesloft.manifest import HELD_AFTER
 
-_TEXT_LIMIT, _SHORT_LIMIT = 2000, 255
+_TEXT_LIMIT, _TITLE_LIMIT, _SHORT_LIMIT = 2000, 300, 255
 _CONNECTED = "connected"
 
 _Row = Mapping[str, Any]
@@ -34,15 +35,88 @@ def map_document(document: Document, context: MappingContext) -> Mapped:
     read = _READERS.get(document.object)
     data = document.data
     row = data.get("row") if isinstance(data, dict) else None
-    if read is None or not isinstance(row, dict):
+    if (read is None and document.object != "action") or not isinstance(row, dict):
         raise RecordRefused("INVALID", None, "This is no entry of a list of Salesloft's.")
     if row.get("id") is None:
         raise _refused("id", "there is none")
+    if document.object == "action":
+        step = {"externalId": f"action:{document.id}", "updatedAt": _time(row, "updated_at")}
+        upcoming = _upcoming_action(row, data, context)
+        return Mapped((), upcoming=() if upcoming is None else (step | upcoming,))
+    assert read is not None, "looked at above"
     record = read(row, data, context)
     if record is None:
         return Mapped(())
     identity = {"externalId": f"{document.object}:{document.id}", "updatedAt": _time(row, "updated_at")}
-    return Mapped((identity | record,))
+    if document.object == "task":
+        upcoming = _upcoming_task(row, context)
+        return Mapped((identity | record,), upcoming=() if upcoming is None else (identity | upcoming,))
+    done = _done_action(row, document.object)
+    return Mapped((identity | record,), upcoming=() if done is None else (done,))
+
+
+def _upcoming_action(row: _Row, data: _Row, context: MappingContext) -> _Record | None:
+    """A step of a cadence that a rep has before them. Steps other than emails and calls are left out: nothing would
+    tell that they were done."""
+    kind = {"email": "email", "phone": "call"}.get(str(row.get("type")))
+    if kind is None or row.get("user") is None or row.get("due_on") is None:
+        return None
+    cadence = _cadence(row, data) if row.get("cadence") is not None else None
+    number = data.get("step")
+    step = f", step {number}" if type(number) is int else ""
+    return {
+        "kind": kind,
+        "user": _user(row, "user"),
+        "title": f"{'Call' if kind == 'call' else 'Email'}: {cadence or 'cadence'}{step}"[:_TITLE_LIMIT],
+        "dueAt": _due(row, "due_on", context),
+        "cadence": cadence,
+        "person": _person(row),
+    }
+
+
+def _done_action(row: _Row, kind: str) -> _Record | None:
+    """The upcoming step that an email or call completed, if it names one."""
+    action = row.get("action")
+    name = action.get("id") if isinstance(action, dict) else None
+    if kind not in ("email", "call") or type(name) not in (int, str):
+        return None
+    user, changed = _user(row, "user"), _time(row, "updated_at")
+    return {"kind": kind, "externalId": f"action:{name}", "user": user, "status": "done", "updatedAt": changed}
+
+
+def _due(row: _Row, field: str, context: MappingContext) -> str:
+    """A time as it is told; of a day, its end by the team's clock."""
+    value = str(row.get(field))
+    if len(value) > len("2026-11-02"):
+        return _time(row, field)
+    try:
+        last = datetime.combine(date.fromisoformat(value), time(23, 59), ZoneInfo(context.timezone))
+        return last.astimezone(UTC).isoformat()
+    except (ValueError, OverflowError) as error:
+        raise _refused(field, f"{value!r:.100} is no day") from error
+
+
+def _person(row: _Row) -> str | None:
+    person = row.get("person")
+    name = person.get("display_name") if isinstance(person, dict) else None
+    return name.replace("\0", "")[:_SHORT_LIMIT] if isinstance(name, str) else None
+
+
+def _upcoming_task(row: _Row, context: MappingContext) -> _Record | None:
+    """A task as its owner's upcoming work: due at the end of its day by the team's clock; done once it is completed."""
+    day, done = row.get("due_date"), row.get("current_state") == "completed"
+    if day is None and not done:
+        return None
+    kind = row.get("task_type")
+    step: _Record = {
+        "kind": kind if kind in ("call", "email") else "task",
+        "user": _user(row, "user"),
+        "title": (_words(row, "subject", _TITLE_LIMIT) or "Task").strip() or "Task",
+        "status": "done" if done else "open",
+    }
+    if day is not None:
+        step["dueAt"] = _due(row, "due_date", context)
+    return step | {"person": _person(row)}
 
 
 def _email(row: _Row, data: _Row, _context: MappingContext) -> _Record | None:

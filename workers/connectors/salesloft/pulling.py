@@ -9,6 +9,9 @@ if an answer shows that a listing is not filtered: Salesloft passes over filters
 The next sync begins a minute before this one ended, for entries that were changed by then but become visible later. If
 that minute had more than two pages of entries, it begins with the last page but one.
 
+Upcoming steps (actions) cannot be filtered by when they were changed, and vanish when they are completed: those that
+are due within two weeks are read whole in each sync. That one was done is told by its email or call, which names it.
+
 Users cannot be filtered by time. The newest are looked at in each sync, all of them once a day.
 """
 
@@ -43,6 +46,9 @@ OVERLAP = timedelta(seconds=60)
 """So much later than its own time may an entry become visible."""
 
 ALL_USERS_EVERY = timedelta(days=1)
+
+DUE_WITHIN = timedelta(days=14)
+"""Upcoming steps are brought so far ahead."""
 
 NAMES_LIMIT = 500
 """So many names of cadences, and numbers of steps, does a cursor keep within one sync."""
@@ -120,6 +126,8 @@ async def _read(
     session: Session, listing: Listing, state: _State, documents: list[Document], without: frozenset[str]
 ) -> bool:
     """Read a page of a listing. Returns whether it was the last for now."""
+    if listing.open_only:
+        return await _read_open(session, listing, state, documents, without)
     place: _State = state.get(listing.key) or {}
     since, number = place.get("since"), place.get("page", 1)
     began, back = place.get("began", since), place.get("back")
@@ -152,6 +160,31 @@ async def _read(
     return True
 
 
+async def _read_open(
+    session: Session, listing: Listing, state: _State, documents: list[Document], without: frozenset[str]
+) -> bool:
+    """Read a page of a listing of what is open, up to `DUE_WITHIN` ahead. Returns whether it was the last for now."""
+    page = (state.get(listing.key) or {}).get("page", 1)
+    asked = {
+        **listing.parameters,
+        "sort_by": listing.by,
+        "sort_direction": "ASC",
+        "due_on[lte]": _text(session.now + DUE_WITHIN),
+        "per_page": PER_PAGE,
+        "page": page,
+    }
+    response = await request(session, listing.path, asked, page=page, expected=NOT_ALLOWED)
+    state.pop(listing.key, None)
+    if response.status_code in NOT_ALLOWED:
+        return True
+    answer = read_page(response)
+    await _add_names(session, listing, answer.rows, state)
+    documents += _documents(listing, answer.rows, state, without)
+    if answer.more:
+        state[listing.key] = {"page": page + 1}
+    return not answer.more
+
+
 async def _ask(session: Session, listing: Listing, bounds: Mapping[str, str], page: int, state: _State) -> Answer:
     parameters: dict[str, Any] = {"sort_by": listing.by, "sort_direction": "ASC", **bounds}
     if listing is not EMAILS:
@@ -173,7 +206,7 @@ async def _add_names(session: Session, listing: Listing, rows: Sequence[Any], st
     """Ask for the names of cadences and the numbers of steps that rows name by their ids."""
     if listing.cadences:
         await _look_up(session, "/v2/cadences", "name", _references(rows, "cadence"), state.setdefault("cadences", {}))
-    if listing.steps:
+    if listing.steps or listing.open_only:
         await _look_up(session, "/v2/steps", "step_number", _references(rows, "step"), state.setdefault("steps", {}))
 
 
@@ -208,7 +241,7 @@ def _documents(listing: Listing, rows: Sequence[Any], state: _State, without: fr
         data: _State = {"row": row}
         if listing.cadences:
             data["cadence"] = _named(row, "cadence", state["cadences"])
-        if listing.steps:
+        if listing.steps or listing.open_only:
             data["step"] = _named(row, "step", state["steps"])
         documents.append(Document(listing.object, named, data))
         if listing.steps and "cadences" not in without and _references([row], "step"):
