@@ -6,7 +6,8 @@ for the rest of the month, and what was done before the 15th is not held against
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -31,13 +32,14 @@ FEW_PEOPLE = 200
 def parts_in(board: GoalBoard, goal: GoalView, days: Days) -> tuple[Part, ...]:
     """The parts of a goal that hold within a period."""
     if goal.derived:
-        parts = board.summed(_people(board, goal), goal.metric, days, goal.period)
+        parts = board.summed(people_of(board, goal), goal.metric, days, goal.period)
     else:
         parts = board.own.get((goal.subject_id, goal.metric), {}).get(goal.period, ())
     return tuple(part for part in parts if overlap(days, part.first, part.last) is not None)
 
 
-def _people(board: GoalBoard, goal: GoalView) -> Sequence[UUID]:
+def people_of(board: GoalBoard, goal: GoalView) -> Sequence[UUID]:
+    """Whose numbers a goal counts."""
     if goal.user_id is not None:
         return (goal.user_id,)
     if goal.group_id is not None:
@@ -51,16 +53,30 @@ def _window(parts: Sequence[Part], days: Days) -> Days:
     return Days(min(common.first for common in held), max(common.last for common in held))
 
 
-async def progress_in(
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a goal's people did in a period.
+
+    Args:
+        parts: The parts of the goal that hold in it.
+        window: The days of the period on which they hold.
+        sums: The base sums of those days.
+    """
+
+    parts: tuple[Part, ...]
+    window: Days
+    sums: Sums
+
+
+async def standings_in(
     connection: Connection, team_id: UUID, board: GoalBoard, asked: Sequence[tuple[GoalView, Days]]
-) -> list[Progress | None]:
-    """How goals stand in periods; None where no version holds. One statement for each run of days among them."""
-    available = available_metrics(await connected_feeds(connection, team_id))
+) -> list[Standing | None]:
+    """What was done for goals in periods; None where no version holds. A statement for each run of days among them."""
     parts = [parts_in(board, goal, days) for goal, days in asked]
-    people_of = [_people(board, goal) for goal, _days in asked]
+    members_of = [people_of(board, goal) for goal, _days in asked]
     window_of = [_window(held, days) if held else None for (_goal, days), held in zip(asked, parts, strict=True)]
     windows: dict[Days, set[UUID]] = {}
-    for window, members in zip(window_of, people_of, strict=True):
+    for window, members in zip(window_of, members_of, strict=True):
         if window is not None:
             windows.setdefault(window, set()).update(members)
     numbers: dict[Days, Mapping[UUID, Sums]] = {}
@@ -71,24 +87,38 @@ async def progress_in(
         )
         found = await user_numbers(connection, Audience(sight, nobody), window, None)
         numbers[window] = {user_id: pair.current for user_id, pair in found.items()}
-    answer: list[Progress | None] = []
-    for (goal, days), held, when, members in zip(asked, parts, window_of, people_of, strict=True):
-        if when is None:
-            answer.append(None)
-            continue
-        actual = None
-        if goal.metric in available:
-            actual = _actual(goal.metric, numbers[when], members)
-        quotient = METRICS[goal.metric].is_quotient
-        answer.append(board.proration.progress(held, days, actual, board.thresholds, quotient=quotient))
-    return answer
+    return [
+        None if when is None else Standing(held, when, _summed(numbers[when], members))
+        for held, when, members in zip(parts, window_of, members_of, strict=True)
+    ]
 
 
-def _actual(metric: str, numbers: Mapping[UUID, Sums], people: Sequence[UUID]) -> Number | None:
+async def progress_in(
+    connection: Connection, team_id: UUID, board: GoalBoard, asked: Sequence[tuple[GoalView, Days]]
+) -> list[Progress | None]:
+    """How goals stand in periods; None where no version holds."""
+    available = available_metrics(await connected_feeds(connection, team_id))
+    standings = await standings_in(connection, team_id, board, asked)
+    return [
+        None if standing is None else progress_of(board, goal, days, standing, available)
+        for (goal, days), standing in zip(asked, standings, strict=True)
+    ]
+
+
+def progress_of(
+    board: GoalBoard, goal: GoalView, days: Days, standing: Standing, available: Collection[str]
+) -> Progress | None:
+    """How a goal stands, by what was done for it."""
+    actual: Number | None = compute(goal.metric, standing.sums) if goal.metric in available else None
+    quotient = METRICS[goal.metric].is_quotient
+    return board.proration.progress(standing.parts, days, actual, board.thresholds, quotient=quotient)
+
+
+def _summed(numbers: Mapping[UUID, Sums], people: Sequence[UUID]) -> Sums:
     if len(people) == 1:
-        return compute(metric, numbers.get(people[0], NO_SUMS))
+        return numbers.get(people[0], NO_SUMS)
     rows = [numbers[user_id] for user_id in people if user_id in numbers]
-    return compute(metric, tuple(map(sum, zip(*rows, strict=True))) if rows else NO_SUMS)
+    return tuple(map(sum, zip(*rows, strict=True))) if rows else NO_SUMS
 
 
 def _shown_period(calendar: Calendar, goal: GoalView, board: GoalBoard, now: datetime) -> Days:
@@ -114,6 +144,18 @@ async def progress_now(
     """
     if not goals:
         return []
+    board, asked = await board_now(connection, team_id, calendar, goals, now)
+    nothing = rounded(Fraction(0))
+    return [
+        found or Progress(period, None, nothing, None, nothing, None, None, GoalStatus.ON_TRACK)
+        for found, (_goal, period) in zip(await progress_in(connection, team_id, board, asked), asked, strict=True)
+    ]
+
+
+async def board_now(
+    connection: Connection, team_id: UUID, calendar: Calendar, goals: Sequence[GoalView], now: datetime
+) -> tuple[GoalBoard, list[tuple[GoalView, Days]]]:
+    """What is needed to tell how goals stand now, and the period of each that is shown."""
     today = calendar.today(now)
     edges = [today]
     for goal in goals:
@@ -132,9 +174,4 @@ async def progress_now(
         metrics=sorted({goal.metric for goal in goals}),
         user_ids=sorted({goal.subject_id for goal in goals}) if only_users else None,
     )
-    asked = [(goal, _shown_period(calendar, goal, board, now)) for goal in goals]
-    nothing = rounded(Fraction(0))
-    return [
-        found or Progress(period, None, nothing, None, nothing, None, None, GoalStatus.ON_TRACK)
-        for found, (_goal, period) in zip(await progress_in(connection, team_id, board, asked), asked, strict=True)
-    ]
+    return board, [(goal, _shown_period(calendar, goal, board, now)) for goal in goals]
