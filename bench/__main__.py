@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from bench import dashboard, fanout, importing, syncing
+from bench import actions, dashboard, fanout, importing, syncing
 from bench.measure import Comparison
 from cli.embedded.postgres import EmbeddedPostgres
 from cli.embedded.redis import EmbeddedRedis
@@ -21,6 +21,7 @@ async def _run(database_url: str, redis_url: str) -> list[Comparison]:
         *await syncing.measure(database_url, redis_url),
         *await dashboard.measure(database_url, redis_url),
         *await fanout.measure(database_url, redis_url),
+        *await actions.measure(database_url, redis_url),
     ]
 
 

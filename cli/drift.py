@@ -1,17 +1,25 @@
-"""Fails when the models, the migrations and the migrated tables differ: `python -m cli.drift`."""
+"""Fails when the models, the migrations and the migrated tables differ: `python -m cli.drift`.
+
+Or when the tables are others than Tortoise's own way of running the migrations makes.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import difflib
+import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import asyncpg
 from tortoise import Tortoise
+from tortoise.migrations.api import migrate as tortoise_migrate
 from tortoise.migrations.autodetector import MigrationAutodetector
 
-from cli.embedded.postgres import EmbeddedPostgres
+from cli.embedded.postgres import EmbeddedPostgres, binaries
 from domain.database import migrate, tortoise_config
 
 
@@ -55,13 +63,45 @@ async def table_differences(url: str) -> list[str]:
     return found
 
 
+async def executor_differences(url: str) -> list[str]:
+    """Where the tables that `domain.migrating` makes are not those that Tortoise's own executor makes."""
+    plain = urlunsplit(urlsplit(url)._replace(path="/plain"))
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("CREATE DATABASE plain")
+    finally:
+        await connection.close()
+    try:
+        await tortoise_migrate(config=tortoise_config(plain, pool_size=2), direction="forward")
+    finally:
+        await Tortoise.close_connections()
+    its, ours = await asyncio.to_thread(_definitions, plain), await asyncio.to_thread(_definitions, url)
+    changes = difflib.unified_diff(its, ours, "Tortoise", "domain.migrating", n=0, lineterm="")
+    return [f"the tables are not those that Tortoise makes: {line}" for line in changes]
+
+
+def _definitions(url: str) -> list[str]:
+    parts = urlsplit(url)
+    # The password by the environment, so that no list of processes shows it.
+    environment = os.environ | {"PGPASSWORD": unquote(parts.password or "")}
+    address = urlunsplit(parts._replace(netloc=f"{parts.username}@{parts.hostname}:{parts.port}"))
+    command = [str(binaries() / "pg_dump"), "--schema-only", address]
+    dumped = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    # Which are not the same twice.
+    return [line for line in dumped.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
+
+
 def main() -> int:
     """Returns the exit code."""
     with tempfile.TemporaryDirectory() as folder:
         server = EmbeddedPostgres(Path(folder) / "postgres", durable=False)
         try:
             url = server.start()
-            found = asyncio.run(model_differences(url)) + asyncio.run(table_differences(url))
+            found = [
+                difference
+                for compare in (model_differences, table_differences, executor_differences)
+                for difference in asyncio.run(compare(url))
+            ]
         finally:
             server.stop()
     for difference in found:

@@ -5,27 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
-import asyncpg
 import pytest
 from hypothesis import HealthCheck, settings
 
-from cli.embedded.postgres import EmbeddedPostgres
-from cli.embedded.redis import EmbeddedRedis
 from domain import bodies
 from domain import database as domain_database
 from domain.secrets import SecretBox, make_key
+from tests.services import TEMPLATE, VARIABLE, Services, at_database, execute
+from tests.thrift import keep_what_is_imported, once_a_process
 
-TEMPLATE = "sideline_template"
 TEST_KEY = make_key()
 """A process's own: what a test sealed, it opens itself."""
-_SERVICES = "SIDELINE_TEST_SERVICES"
 
 settings.register_profile(
     "sideline",
@@ -36,43 +29,14 @@ settings.register_profile(
 settings.load_profile("sideline")
 
 # A developer's own settings must not leak into the tests.
-for name in [name for name in os.environ if name.startswith("SIDELINE_") and name != _SERVICES]:
+for name in [name for name in os.environ if name.startswith("SIDELINE_") and name != VARIABLE]:
     del os.environ[name]
 
+# A run starts some hundred processes of ours. Where the environment tells Python to keep no compiled modules, each of
+# them would compile all of ours anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-def at_database(url: str, name: str) -> str:
-    """The same server, another database."""
-    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
-class _Services:
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="sideline-test-"))
-        self.postgres = EmbeddedPostgres(self.folder / "postgres", durable=False)
-        self.redis = EmbeddedRedis(self.folder / "redis", durable=False)
-
-    def start(self) -> dict[str, str]:
-        url = self.postgres.start()
-        redis_url = self.redis.start()
-        asyncio.run(_execute(url, f"CREATE DATABASE {TEMPLATE}"))
-        asyncio.run(domain_database.migrate(at_database(url, TEMPLATE)))
-        return {"database": url, "redis": redis_url}
-
-    def stop(self) -> None:
-        self.redis.stop()
-        self.postgres.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-_running: _Services | None = None
+_running: Services | None = None
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -80,9 +44,9 @@ def pytest_configure(config: pytest.Config) -> None:
     global _running
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
-    _running = _Services()
+    _running = Services()
     try:
-        os.environ[_SERVICES] = json.dumps(_running.start())
+        os.environ[VARIABLE] = json.dumps(_running.start())
     except BaseException:
         _running.stop()
         raise
@@ -96,10 +60,22 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         _running = None
 
 
+def pytest_collection_finish() -> None:
+    """Everything is imported by now."""
+    keep_what_is_imported()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def thrift() -> Iterator[None]:
+    """This process does once what is the same for every test."""
+    with once_a_process():
+        yield
+
+
 @pytest.fixture(scope="session")
 def services() -> dict[str, str]:
     """The addresses of this run's services: `database` and `redis`."""
-    addresses: dict[str, str] = json.loads(os.environ[_SERVICES])
+    addresses: dict[str, str] = json.loads(os.environ[VARIABLE])
     return addresses
 
 
@@ -107,9 +83,9 @@ def services() -> dict[str, str]:
 def database_url(services: dict[str, str], worker_id: str) -> Iterator[str]:
     """A database of this worker's own, made from the template. Tests share it: each makes a team of its own."""
     name = f"sideline_{worker_id}"
-    asyncio.run(_execute(services["database"], f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
+    asyncio.run(execute(services["database"], f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
     yield at_database(services["database"], name)
-    asyncio.run(_execute(services["database"], f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(execute(services["database"], f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture(scope="session")
@@ -137,9 +113,9 @@ async def database(database_url: str) -> AsyncIterator[str]:
 async def fresh_database(services: dict[str, str]) -> AsyncIterator[str]:
     """This process connected to an empty database of the test's own."""
     name = f"fresh_{uuid4().hex}"
-    await _execute(services["database"], f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    await execute(services["database"], f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
     url = at_database(services["database"], name)
     await domain_database.connect(url, pool_size=8)
     yield url
     await domain_database.disconnect()
-    await _execute(services["database"], f"DROP DATABASE {name} WITH (FORCE)")
+    await execute(services["database"], f"DROP DATABASE {name} WITH (FORCE)")

@@ -1,0 +1,124 @@
+"""One PostgreSQL and Redis for a run of the suite, and migrated data for servers that tests start themselves.
+
+The tables are made once, in the data of the run's own server. A copy of that data is kept before any test has seen it;
+a test that needs a server of its own (to kill it, say) starts one on a copy of the copy, which has all but the
+migrations behind it. Likewise the demo team is seeded once, by whoever needs it first. Of the whole way from a clone of
+the repository there is a test in `tests/running/test_installation.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from cli.embedded.postgres import DATABASE, EmbeddedPostgres
+from cli.embedded.redis import EmbeddedRedis
+from cli.installation import with_secret_keys
+from domain import bodies, database
+from domain.demo import seed_demo
+from domain.settings import Settings
+
+TEMPLATE = "sideline_template"
+VARIABLE = "SIDELINE_TEST_SERVICES"
+"""Tells the processes of pytest-xdist, as JSON, what runs where."""
+
+
+def at_database(url: str, name: str) -> str:
+    """The same server, another database."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+async def execute(url: str, statement: str) -> None:
+    """Run one statement on a connection of its own."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+class Services:
+    """The run's servers, with everything of theirs in one folder that goes with them."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="sideline-test-"))
+        self.postgres = EmbeddedPostgres(self.folder / "postgres", durable=False)
+        self.redis = EmbeddedRedis(self.folder / "redis", durable=False)
+
+    def start(self) -> dict[str, str]:
+        """Start them. Returns their addresses (`database`, `redis`) and where the migrated data lie (`migrated`)."""
+        migrated = self.folder / "migrated"
+        asyncio.run(database.migrate(self.postgres.start()))
+        self.postgres.stop()
+        copy_data(self.postgres.folder, migrated)
+        url, redis_url = at_database(self.postgres.start(), "postgres"), self.redis.start()
+        asyncio.run(execute(url, f"ALTER DATABASE {DATABASE} RENAME TO {TEMPLATE}"))
+        return {"database": url, "redis": redis_url, "migrated": str(migrated)}
+
+    def stop(self) -> None:
+        """Stop them, by their own process ids."""
+        self.redis.stop()
+        self.postgres.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def lay_migrated_data(folder: Path) -> None:
+    """Put migrated data where an embedded PostgreSQL that has not been started yet will look for its own."""
+    copy_data(_migrated(), folder)
+
+
+def lay_demo_home(home: Path) -> None:
+    """Put a seeded demo team where a `sideline up` that has not been run yet will look for its own."""
+    seeded = _migrated().with_name("demo")
+    with _migrated().with_name("demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (seeded / "ready").exists():
+            shutil.rmtree(seeded, ignore_errors=True)
+            _seed(seeded)
+            (seeded / "ready").touch()
+    home.mkdir(mode=0o700)
+    copy_data(seeded / "postgres", home / "postgres")
+    shutil.copy2(seeded / "secret.key", home)
+
+
+def _migrated() -> Path:
+    return Path(json.loads(os.environ[VARIABLE])["migrated"])
+
+
+def _seed(home: Path) -> None:
+    postgres = EmbeddedPostgres(home / "postgres", durable=False)
+    copy_data(_migrated(), postgres.folder)
+    # With the keys of that home: bodies of emails are sealed.
+    keys = with_secret_keys(Settings(home=home)).secret_box()
+
+    async def seed(url: str) -> None:
+        await database.connect(url, pool_size=4)
+        try:
+            bodies.use_keys(keys)
+            await seed_demo()
+        finally:
+            await database.disconnect()
+
+    try:
+        asyncio.run(seed(postgres.start()))
+    finally:
+        postgres.stop()
+
+
+def copy_data(source: Path, target: Path) -> None:
+    """Copy an embedded PostgreSQL that does not run: its data and its password, but not its port.
+
+    `cp` because the owner, who may be `nobody`, has to stay.
+    """
+    target.mkdir(parents=True)
+    for name in ("password", "data"):
+        subprocess.run(["cp", "-Rp", str(source / name), str(target / name)], check=True)
