@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import DocumentNode, GraphQLError, get_operation_ast
+from graphql import DocumentNode, GraphQLError, OperationType, get_operation_ast
 
 from api.budget import Spent, spend
 from api.context import Context
@@ -19,6 +19,7 @@ from api.texts import require_texts
 from api.turns import Turns
 from domain import documents
 from domain.errors import TooSlow
+from domain.replica import Replica, writing
 from domain.settings import Settings
 
 SHORT_CHARACTERS = 1_000
@@ -29,10 +30,17 @@ DIGEST_LENGTH = 64
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What an operation costs, and how the budget stands; `spent` is None while nothing is counted."""
+    """An operation that was let in.
+
+    Args:
+        cost: What it costs.
+        spent: How the budget stands; None while nothing is counted.
+        writes: Whether it may change something.
+    """
 
     cost: int
     spent: Spent | None
+    writes: bool
 
     def told(self, limits: Limits) -> dict[str, Any]:
         """For `extensions.cost` of the answer: the same whenever the same is asked. The budget is in the headers."""
@@ -78,11 +86,15 @@ async def admit(
     require_texts(schema._schema, operation, variables or {})
     cost = operation_cost(schema._schema, text, context.limits, operation, variables or {})
     settings: Settings = context.connection.app.state.settings
+    replica: Replica = context.connection.app.state.replica
+    writes = operation.operation is OperationType.MUTATION
+    if operation.operation is OperationType.QUERY:
+        context.replica = await replica.may_answer(context.viewer.team_id, context.viewer.user_id)
     if context.queue is None:
-        return Admitted(cost, None)
+        return Admitted(cost, None, writes)
     limit = context.viewer.cost_per_minute or settings.cost_per_minute
     async with context.connection.app.state.spending:
-        return Admitted(cost, await spend(context.queue, context.viewer, cost, limit))
+        return Admitted(cost, await spend(context.queue, context.viewer, cost, limit), writes)
 
 
 async def require_trusted(context: Context, text: str) -> None:
@@ -124,9 +136,13 @@ async def trusted_text(context: Context, extensions: Mapping[str, Any] | None) -
 
 
 @asynccontextmanager
-async def bounded(context: Context, cost: int) -> AsyncIterator[None]:
+async def bounded(context: Context, admitted: Admitted | None) -> AsyncIterator[None]:
     """Work at something when it is the person's turn; give up what takes too long, or what nobody waits for any more:
     PostgreSQL stops working at it too.
+
+    Args:
+        context: Who asks.
+        admitted: What they ask for; None for what is only told that it is no operation.
 
     Raises:
         TooSlow: it took too long.
@@ -134,11 +150,16 @@ async def bounded(context: Context, cost: int) -> AsyncIterator[None]:
     """
     state = context.connection.app.state
     seconds = state.settings.request_seconds
+    cost = 0 if admitted is None else admitted.cost
     turns: Turns = state.turns
     try:
         async with asyncio.timeout(seconds) as bound, turns.turn(context.viewer.user_id, cost):
             try:
-                yield
+                if admitted is not None and admitted.writes:
+                    async with writing(context.viewer.team_id, context.viewer.user_id):
+                        yield
+                else:
+                    yield
             except asyncio.CancelledError:
                 context.abandon()
                 raise

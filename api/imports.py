@@ -17,6 +17,7 @@ from domain.ids import encode_id
 from domain.imports import ImportOptions
 from domain.models.people import Permission
 from domain.models.tokens import TokenScope
+from domain.replica import writing
 from domain.uploads import GZIP_MAGIC
 
 _FORMAT_OF_MEDIA_TYPE = {
@@ -61,7 +62,8 @@ async def _receive(request: Request) -> Response:
         if len(head) >= len(GZIP_MAGIC):
             break
     options = _options(request, encoding == "gzip" or head.startswith(GZIP_MAGIC))
-    job_id = await imports.receive_upload(viewer.team_id, viewer.user_id, options, _pieces(head, stream))
+    async with writing(viewer.team_id, viewer.user_id):
+        job_id = await imports.receive_upload(viewer.team_id, viewer.user_id, options, _pieces(head, stream))
     await hint_job(request.app.state.queue, job_id)
     return JSONResponse({"job": {"id": encode_id("Job", job_id)}}, status_code=202)
 

@@ -143,10 +143,9 @@ async def answers(context: Context, operation: Operation) -> AsyncGenerator[list
         raise Refused([to_graphql_error(error, context.request_id)]) from error
     except (BudgetSpent, TooManyAtOnce) as error:
         raise Refused([_error(error, context)]) from error
-    cost = admitted.cost if admitted is not None else 0
     if found.operation is not OperationType.SUBSCRIPTION:
         try:
-            async with bounded(context, cost):
+            async with bounded(context, admitted):
                 lots = [lot async for lot in _executed(context, operation)]
         except (TooSlow, TooManyAtOnce) as error:
             raise Refused([_error(error, context)]) from error

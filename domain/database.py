@@ -19,9 +19,10 @@ from weakref import WeakKeyDictionary
 
 import asyncpg
 from tortoise import Tortoise, connections
-from tortoise.migrations.api import migrate as tortoise_migrate
+from tortoise.migrations.executor import MigrationTarget
 
 from domain.errors import Invalid
+from domain.migrating import Migrator
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -120,13 +121,16 @@ def tortoise_config(url: str, *, pool_size: int = 10) -> dict[str, Any]:
     }
 
 
-async def connect(url: str, *, pool_size: int = 10, statement_seconds: float | None = None) -> None:
+async def connect(
+    url: str, *, pool_size: int = 10, statement_seconds: float | None = None, replica_url: str | None = None
+) -> None:
     """Open this process's pools and register the models. Tortoise's own connection is the application role's.
 
     Args:
         url: The database's address.
         pool_size: Connections for teams; the owner has some more.
         statement_seconds: The longest that PostgreSQL works at one statement for a team; no bound if None.
+        replica_url: A streaming replica of it, for `acquire_replica`.
 
     Raises:
         Invalid: the address is not a PostgreSQL one, or the database has not been migrated.
@@ -138,7 +142,15 @@ async def connect(url: str, *, pool_size: int = 10, statement_seconds: float | N
     bounds = {} if statement_seconds is None else {"statement_timeout": str(int(statement_seconds * 1000))}
     settings = {**default["credentials"]["server_settings"], "role": APPLICATION_ROLE, **bounds}
     default["credentials"]["server_settings"] = settings
+    if replica_url is not None:
+        replica = tortoise_config(replica_url, pool_size=pool_size)["connections"]["default"]
+        # A replica that is away is none that the start waits for.
+        replica["credentials"] |= {"server_settings": settings, "minsize": 0}
+        config["connections"]["replica"] = replica
     await Tortoise.init(config=config, _enable_global_fallback=True)
+    if replica_url is not None:
+        # Opens no connection yet.
+        await connections.get("replica").create_connection(with_db=True)
     try:
         await connections.get("owner").execute_query("SELECT 1")
         await connections.get("default").execute_query("SELECT 1")
@@ -166,6 +178,33 @@ _team_of_session: WeakKeyDictionary[Any, UUID] = WeakKeyDictionary()
 """The team that a connection of the application role was last set to: most turns need no round trip."""
 
 
+def has_replica() -> bool:
+    """Whether this process may read from a replica."""
+    return "replica" in (connections.db_config or {})
+
+
+@asynccontextmanager
+async def acquire_replica(team_id: UUID | None) -> AsyncIterator[Connection]:
+    """A connection to the replica, for reading; see domain/replica.py for when.
+
+    Args:
+        team_id: The team whose rows it may see; None for none.
+    """
+    client: Any = connections.get("replica")
+    async with client._pool.acquire() as connection:
+        if team_id is not None:
+            await _speak_for(connection, team_id)
+        yield connection
+
+
+async def _speak_for(connection: Connection, team_id: UUID) -> None:
+    session = connection._con  # type: ignore[union-attr]
+    if _team_of_session.get(session) != team_id:
+        _team_of_session.pop(session, None)
+        await connection.execute("SELECT set_config($1, $2, false)", TEAM_SETTING, str(team_id))
+        _team_of_session[session] = team_id
+
+
 @asynccontextmanager
 async def acquire(reach: Reach) -> AsyncIterator[Connection]:
     """A connection without a transaction: every statement sees what is committed when it starts.
@@ -175,11 +214,7 @@ async def acquire(reach: Reach) -> AsyncIterator[Connection]:
     """
     async with _pool(reach).acquire() as connection:
         if reach is not ALL_TEAMS:
-            session = connection._con  # type: ignore[attr-defined]
-            if _team_of_session.get(session) != reach:
-                _team_of_session.pop(session, None)
-                await connection.execute("SELECT set_config($1, $2, false)", TEAM_SETTING, str(reach))
-                _team_of_session[session] = reach
+            await _speak_for(connection, reach)
         yield connection
 
 
@@ -230,7 +265,9 @@ async def migrate(url: str, on_step: Callable[[str], None] | None = None) -> Non
 
     try:
         await guard.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK_KEY)
-        await tortoise_migrate(config=config, direction="forward", progress=progress)
+        await Tortoise.init(config=config, init_connections=False)
+        migrator = Migrator(connections.get("default"), config["apps"])
+        await migrator.migrate([MigrationTarget("sideline", "__latest__")], direction="forward", progress=progress)
     finally:
         await Tortoise.close_connections()
         await guard.close()

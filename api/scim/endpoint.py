@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from api.admission import bounded
+from api.admission import Admitted, bounded
 from api.authentication import authenticate, credential_of
 from api.budget import spend
 from api.context import Context
@@ -113,7 +113,7 @@ class ScimEndpoint:
             access.require(viewer, Permission.MANAGE_TEAM)
             cost = _cost(request)
             headers = await _spend(context, cost)
-            async with bounded(context, cost):
+            async with bounded(context, Admitted(cost, None, writes=cost == CHANGE_COST)):
                 response = await _handler(request)(Call(request, context))
             response.headers.update(headers)
         except (ClientDisconnect, BodyTooSlow):

@@ -19,11 +19,11 @@ import httpx
 from cli.embedded.postgres import EmbeddedPostgres
 from cli.embedded.processes import ServiceError, free_port
 from cli.embedded.redis import EmbeddedRedis
-from domain import database
 from domain.ids import encode_id
 from domain.secrets import make_key
 from domain.tokens import create_token
 from tests.factories import make_role, make_team, make_user
+from tests.services import lay_migrated_data
 
 ROOT = Path(__file__).parents[2]
 SET_GOALS = (
@@ -54,14 +54,9 @@ class Cluster:
         """The addresses of the API processes."""
         return [f"http://127.0.0.1:{port}" for port in self.ports]
 
-    def start(self) -> None:
-        """Start everything."""
-        # Tables are made without waiting for the disk; what a test kills keeps its promises.
-        preparing = EmbeddedPostgres(self.folder / "postgres", durable=False)
-        try:
-            asyncio.run(database.migrate(preparing.start()))
-        finally:
-            preparing.stop()
+    def start(self, before: Callable[[], dict[str, str]] = dict) -> None:
+        """Start everything. `before` the processes, when PostgreSQL is there, more of their environment may be made."""
+        lay_migrated_data(self.postgres.folder)
         self.environment = os.environ | {
             "SIDELINE_DATABASE_URL": self.postgres.start(),
             "SIDELINE_REDIS_URL": self.redis.start() + "/0",
@@ -71,6 +66,7 @@ class Cluster:
             "PYTHONPATH": str(ROOT),
             **self.more,
         }
+        self.environment |= before()
         for number in range(len(self.ports)):
             self.start_process(f"api{number}")
         self.start_process("worker")

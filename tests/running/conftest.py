@@ -19,6 +19,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.services import lay_demo_home
+
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 150.0
 
@@ -136,8 +138,9 @@ class Running:
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A running demo installation."""
+    """A running demo installation, whose team has been seeded before."""
     home = tmp_path_factory.mktemp("installation") / "home"
+    lay_demo_home(home)
     installation = Installation([sys.executable, "-m", "cli.main", "up"], home=home)
     try:
         installation.await_up()
