@@ -22,24 +22,30 @@ from api.authentication import identities
 from api.budget import SPENDING_AT_ONCE
 from api.collector import Collector
 from api.connections import Watchman
+from api.downloads import download_routes
 from api.errors import http_refusal
+from api.exports import Carried, export_routes
 from api.gauges import Counted
 from api.graphql import PAGE_FOLDER, GraphQLEndpoint
 from api.hub import Hub
 from api.imports import import_routes
 from api.limits import Limits
+from api.live_calls import live_call_routes
+from api.live_feed import LiveFeed
 from api.middleware import ErrorBoundary, PatientBodies
 from api.oauth import oauth_routes
 from api.oidc import OidcIssuer
 from api.people import people_routes
 from api.scim.endpoint import scim_routes
 from api.sessions import session_routes
+from api.snapshots import snapshot_routes
 from api.traces import traced
 from api.turns import LIGHT_COST, Turns
 from api.websockets import Lobby
 from domain import bodies, database
 from domain.gauges import measure_lag, serve_gauges
 from domain.logs import configure_log
+from domain.replica import Replica
 from domain.settings import Settings, load_settings
 from domain.traces import start_traces
 
@@ -91,6 +97,7 @@ def create_app(settings: Settings) -> Starlette:
             settings.require_database_url(),
             pool_size=settings.database_pool_size,
             statement_seconds=settings.request_seconds,
+            replica_url=settings.replica_url,
         )
         app.state.queue = await create_pool(RedisSettings.from_dsn(settings.require_redis_url()))
         app.state.spending = asyncio.Semaphore(SPENDING_AT_ONCE)
@@ -98,16 +105,19 @@ def create_app(settings: Settings) -> Starlette:
         app.state.secret_box = settings.secret_box()
         bodies.use_keys(app.state.secret_box)
         app.state.hub = Hub(settings.require_redis_url(), streams_per_user=settings.streams_per_user)
+        app.state.live_feed = LiveFeed(settings.require_redis_url())
         app.state.watchman = Watchman()
         app.state.oidc = OidcIssuer.from_settings(settings)
         app.state.collector = Collector()
         app.state.collector.start()
         await app.state.hub.start()
+        await app.state.live_feed.start()
         await app.state.watchman.start()
         try:
             yield {"hub": app.state.hub}
         finally:
             await app.state.watchman.stop()
+            await app.state.live_feed.stop()
             await app.state.hub.stop()
             app.state.collector.stop()
             if app.state.oidc is not None:
@@ -128,6 +138,10 @@ def create_app(settings: Settings) -> Starlette:
             *session_routes,
             *import_routes(),
             *people_routes(),
+            *snapshot_routes(),
+            *live_call_routes(),
+            *export_routes(),
+            *download_routes(),
             *scim_routes(),
             *oauth_routes,
             *(
@@ -153,6 +167,8 @@ def create_app(settings: Settings) -> Starlette:
     app.state.checking = Turns(1, LIGHT_COST)
     app.state.showing = Turns(1, LIGHT_COST, longest_line=None)
     app.state.lobby = Lobby()
+    app.state.exports = Carried()
+    app.state.replica = Replica()
     return app
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,16 +13,25 @@ from uuid import UUID, uuid4
 
 from api.limits import Limits
 from api.loading import Loader
-from domain import access, activities, bodies, goals, people
+from domain import access, action_list, activities, bodies, goals, live_calls, people, scores
 from domain.access import GoalSight, Sight, Viewer
+from domain.access_film import FilmSight, see_film
+from domain.accolades import Rule, rules_by_id
+from domain.action_list import SentMessage
 from domain.database import acquire, in_transaction, transaction
 from domain.errors import NotFound
 from domain.goal_events import GoalView, Version
 from domain.goal_progress import progress_now
 from domain.identity import calendar_of
-from domain.models import Activity, Group, Role, User
+from domain.insight.forecasts import Forecast, forecasts_now
+from domain.models import ActionRun, Activity, Group, LiveCallParticipant, Role, ScoreKind, User
 from domain.pacing import Progress
+from domain.paging import Page, PageRequest
 from domain.periods import Calendar
+from domain.replica import Replica
+from domain.score_board import Asked, Chosen, load_scores
+from domain.scores import DefinitionVersion
+from domain.scoring import Score
 
 if TYPE_CHECKING:
     from arq.connections import ArqRedis
@@ -47,6 +56,7 @@ class Context:
         credential: What was shown, to tell connections of one credential from those of another.
         streams: Whether the connection can carry more than one answer.
         request_id: For the log and the client.
+        replica: Whether it is answered from the replica, but for who may see what.
     """
 
     viewer: Viewer
@@ -57,6 +67,7 @@ class Context:
     credential: str = ""
     streams: bool = False
     request_id: str = field(default_factory=lambda: uuid4().hex)
+    replica: bool = False
     _once: dict[str, asyncio.Future[object]] = field(default_factory=dict)
     _loaders: list[Loader[Any, Any]] = field(default_factory=list)
 
@@ -112,6 +123,41 @@ class Context:
         return self._loader(self._load_progress)
 
     @cached_property
+    def goal_outlooks(self) -> Loader[GoalView, Forecast | None]:
+        """Where goals will end."""
+        return self._loader(self._load_outlooks)
+
+    @cached_property
+    def scores(self) -> Loader[tuple[UUID, Asked], Mapping[ScoreKind, Score]]:
+        """Scores of people in sight over days, of every kind that their roles have."""
+        return self._loader(self._load_scores)
+
+    @cached_property
+    def score_histories(self) -> Loader[UUID, list[DefinitionVersion]]:
+        """The versions of score definitions that are in sight already."""
+        return self._loader(self._load_score_histories)
+
+    @cached_property
+    def live_call_participants(self) -> Loader[UUID, list[LiveCallParticipant]]:
+        """Who is or was on live calls that are in sight already."""
+        return self._loader(self._load_live_call_participants)
+
+    @cached_property
+    def accolade_rules(self) -> Loader[UUID, Rule]:
+        """Rules of the team that granted something, by their ids."""
+        return self._loader(self._load_accolade_rules)
+
+    @cached_property
+    def action_runs(self) -> Loader[tuple[UUID, PageRequest], Page[ActionRun]]:
+        """The first pages of the histories of actions that are in sight already."""
+        return self._loader(self._load_action_runs)
+
+    @cached_property
+    def run_messages(self) -> Loader[tuple[UUID, int], list[SentMessage]]:
+        """What occurrences of actions that are in sight already let go out."""
+        return self._loader(self._load_run_messages)
+
+    @cached_property
     def email_bodies(self) -> Loader[tuple[UUID, UUID], str | None]:
         """Bodies of emails that the viewer may read, by the email's and its owner's id."""
         return self._loader(self._load_email_bodies)
@@ -152,7 +198,15 @@ class Context:
         return made
 
     def acquire(self) -> AbstractAsyncContextManager[Connection]:
-        """A connection that sees the viewer's team alone."""
+        """A connection that sees the viewer's team alone, to read from; to the replica if that may answer."""
+        return self._replica().reading(self.viewer.team_id) if self.replica else self.acquire_primary()
+
+    def _replica(self) -> Replica:
+        replica: Replica = self.connection.app.state.replica
+        return replica
+
+    def acquire_primary(self) -> AbstractAsyncContextManager[Connection]:
+        """The same to the primary, for what has to be as it is now, or may write."""
         return acquire(self.viewer.team_id)
 
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
@@ -181,7 +235,7 @@ class Context:
         """The users whose data the viewer may see."""
 
         async def look() -> Sight:
-            async with self.acquire() as connection:
+            async with self.acquire_primary() as connection:
                 return await access.see_users(connection, self.viewer)
 
         return await self.once("users", look)
@@ -190,7 +244,7 @@ class Context:
         """The groups whose data the viewer may see."""
 
         async def look() -> Sight:
-            async with self.acquire() as connection:
+            async with self.acquire_primary() as connection:
                 return await access.see_groups(connection, self.viewer)
 
         return await self.once("groups", look)
@@ -199,10 +253,20 @@ class Context:
         """The subjects whose goals the viewer may see."""
 
         async def look() -> GoalSight:
-            async with self.acquire() as connection:
+            async with self.acquire_primary() as connection:
                 return await access.see_goals(connection, self.viewer)
 
         return await self.once("goals", look)
+
+    async def film_sight(self) -> FilmSight:
+        """The activities that the viewer may see, with those that others ask the viewer about."""
+
+        async def look() -> FilmSight:
+            users = await self.users_in_sight()
+            async with self.acquire_primary() as connection:
+                return await see_film(connection, self.viewer, users)
+
+        return await self.once("film", look)
 
     async def feeds(self) -> frozenset[str]:
         """The feeds that bring the team activities."""
@@ -212,6 +276,15 @@ class Context:
                 return await people.connected_feeds(connection, self.viewer.team_id)
 
         return await self.once("feeds", look)
+
+    async def _load_action_runs(self, asked: list[tuple[UUID, PageRequest]]) -> list[Page[ActionRun]]:
+        async with self.acquire() as connection:
+            return await action_list.first_runs(connection, self.viewer.team_id, asked)
+
+    async def _load_run_messages(self, runs: list[tuple[UUID, int]]) -> list[list[SentMessage]]:
+        async with self.acquire() as connection:
+            found = await action_list.messages_of_runs(connection, self.viewer.team_id, runs)
+        return [found[run] for run in runs]
 
     async def _load_users(self, ids: list[UUID]) -> list[User | None]:
         sight = await self.users_in_sight()
@@ -227,9 +300,9 @@ class Context:
             return await people.roles_by_id(connection, self.viewer.team_id, ids)
 
     async def _load_activities(self, ids: list[UUID]) -> list[Activity | None]:
-        sight = await self.users_in_sight()
+        sight = await self.film_sight()
         async with self.acquire() as connection:
-            return await activities.activities_by_id(connection, sight, ids)
+            return await activities.film_by_id(connection, sight, ids)
 
     async def _load_goal_subjects(self, ids: list[UUID]) -> list[User | NotFound]:
         """Whose goals may be seen is known by name, even without TEAM_VIEW."""
@@ -252,6 +325,32 @@ class Context:
     async def _load_progress(self, wanted: list[GoalView]) -> list[Progress]:
         async with self.acquire() as connection:
             return await progress_now(connection, self.viewer.team_id, self.calendar, wanted, self.now)
+
+    async def _load_scores(self, wanted: list[tuple[UUID, Asked]]) -> list[Mapping[ScoreKind, Score]]:
+        sight = (await self.users_in_sight()).narrowed(user_id for user_id, _asked in wanted)
+        asked = list(dict.fromkeys(one for _user_id, one in wanted))
+        async with self.acquire() as connection:
+            board = await load_scores(connection, Chosen(sight), self.calendar, self.now, list(ScoreKind), asked)
+        return [board.scores_of(user_id, one) for user_id, one in wanted]
+
+    async def _load_score_histories(self, ids: list[UUID]) -> list[list[DefinitionVersion]]:
+        async with self.acquire() as connection:
+            found = await scores.histories(connection, self.viewer.team_id, ids)
+        return [found[definition_id] for definition_id in ids]
+
+    async def _load_live_call_participants(self, ids: list[UUID]) -> list[list[LiveCallParticipant]]:
+        async with self.acquire_primary() as connection:
+            found = await live_calls.participants_of(connection, self.viewer.team_id, ids)
+        return [found[call_id] for call_id in ids]
+
+    async def _load_accolade_rules(self, ids: list[UUID]) -> list[Rule]:
+        async with self.acquire() as connection:
+            found = await rules_by_id(connection, self.viewer.team_id, ids)
+        return [found[rule_id] for rule_id in ids]
+
+    async def _load_outlooks(self, wanted: list[GoalView]) -> list[Forecast | None]:
+        async with self.acquire() as connection:
+            return await forecasts_now(connection, self.viewer.team_id, self.calendar, wanted, self.now)
 
     async def _load_email_bodies(self, emails: list[tuple[UUID, UUID]]) -> list[str | None]:
         async with self.transaction() as connection:

@@ -190,7 +190,7 @@ class GraphQLEndpoint(GraphQL[Any, Any]):
             admitted = await admit(context, request_data.query, request_data.operation_name, request_data.variables)
             cost = admitted.cost if admitted is not None else 0
             tell_operation(context, request_data.operation_name, cost)
-            async with bounded(context, cost):
+            async with bounded(context, admitted):
                 result = await super().execute_single(
                     request, request_adapter, sub_response, context, root_value, request_data
                 )

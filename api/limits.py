@@ -52,6 +52,16 @@ LIST_SIZES = {
     "GroupRow": 50,
     "GoalVersion": 10,
     "UserError": 5,
+    "ExportableList": 30,
+    "ExportField": 60,
+    "CoachingOpportunity": 50,
+    "GoalPlanStep": 9,
+    "Score": 2,
+    "ScoreComponent": 8,
+    "ScoreWeight": 8,
+    "ScoreVersion": 10,
+    "ScoreTrendPoint": 31,
+    "GroupScore": 50,
 }
 """Entries of lists that are no pages, by the type of an entry, where it is not `LIST_SIZE`."""
 SCHEMA_SIZES = {
@@ -70,8 +80,13 @@ WEIGHTS = {
     "individualDashboard": 200,
     "individuals": 200,
     "metricsUpdated": 200,
+    "groupScores": 200,
+    "scores": 20,
     "totalCount": 20,
     "progress": 5,
+    "outlook": 10,
+    "coachingOpportunities": 200,
+    "goalPlan": 50,
 }
 MUTATION_WEIGHT = 10
 MOST_REPETITIONS = 20

@@ -13,6 +13,8 @@ from api.hub import Entry, Hub
 from api.turns import Turns
 from domain import access, events
 from domain.access import GoalSight
+from domain.accolades import AccoladeView, accolades_by_id, payload_ids
+from domain.events import AccoladeEventType, EventType, StoredEvent
 from domain.goal_events import GoalFilter
 from domain.models.tokens import TokenScope
 
@@ -63,11 +65,44 @@ async def watch_goal_events(
             seen = [
                 entry
                 for entry in entries
-                if wanted.matches(entry.event.goal)
+                if isinstance(entry.stored.type, EventType)
+                and wanted.matches(entry.event.goal)
                 and sight.sees(team_id, entry.event.goal.user_id, entry.event.goal.group_id)
             ]
             if seen:
                 yield moment.context, seen
+
+
+async def watch_accolades(
+    context: Context, after: str | None
+) -> AsyncGenerator[tuple[StoredEvent, AccoladeView], None]:
+    """Every event of an accolade after a cursor (from now without one) of people whom the viewer may see when it is
+    sent, in order, then live. Before each, the context is made fresh in place.
+
+    Raises:
+        CursorUnknown: the cursor is none of the team's.
+        CursorExpired: events after it are not kept any more.
+        Unauthenticated: the viewer's credential has ended.
+        Forbidden: the credential may not read any more.
+        SlowReader: the subscriber cannot follow.
+    """
+    team_id = context.viewer.team_id
+    async with context.acquire() as connection:
+        position = await events.position_of(connection, team_id, after)
+    async with aclosing(hub_of(context).events(team_id, position)) as source:
+        async for _log, entries in source:
+            told = [entry.stored for entry in entries if isinstance(entry.stored.type, AccoladeEventType)]
+            if not told:
+                continue
+            await context.refresh()
+            access.require_scope(context.viewer, TokenScope.READ)
+            sight = await context.users_in_sight()
+            ids = [payload_ids(stored.payload)[0] for stored in told]
+            async with context.acquire() as connection:
+                found = await accolades_by_id(connection, sight, ids)
+            for stored, accolade_id in zip(told, ids, strict=True):
+                if accolade_id in found:
+                    yield stored, found[accolade_id]
 
 
 async def watch_numbers(context: Context) -> AsyncGenerator[None, None]:

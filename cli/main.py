@@ -24,7 +24,7 @@ from cli.installation import database as installation_database
 from cli.installation import with_secret_keys
 from domain import audit, bodies, database, people, teams, tokens
 from domain.errors import DomainError, Invalid, NotFound
-from domain.identity import ALL_SCOPES, identify_user
+from domain.identity import ALL_SCOPES
 from domain.models import User
 from domain.secrets import make_key
 from domain.settings import Settings, load_settings
@@ -176,19 +176,23 @@ def import_command(
 @app.command()
 def export(
     user: Annotated[str, typer.Option(help="Export what this user may see (their email address).")],
+    connection: Annotated[
+        str, typer.Argument(help="Which connection, as GET /export has it; `sideline import` takes activityRecords in.")
+    ] = "activityRecords",
     format: Annotated[Format, typer.Option()] = Format.NDJSON,
+    fields: Annotated[str | None, typer.Option(help="Which fields, separated by commas; the usual ones.")] = None,
+    argument: Annotated[
+        list[str] | None, typer.Option(help="An argument of the connection, such as 'range={\"named\": \"TODAY\"}'.")
+    ] = None,
     team: TeamOption = None,
 ) -> None:
-    """Write the activities that a user may see to standard output; `sideline import` takes them in again."""
-    from domain.exports import export_activities
+    """Write a connection to standard output, as a user may see it."""
+    from cli.exports import write_connection
 
     async def work() -> None:
         found = await _user(user, team)
-        async with database.acquire(database.ALL_TEAMS) as connection:
-            viewer = await identify_user(connection, found.team_id, found.id)
-        if viewer is None:
-            raise Invalid(f"{user} is not active.")
-        await export_activities(viewer, format.value, sys.stdout.write)
+        chosen = None if fields is None else [field.strip() for field in fields.split(",")]
+        await write_connection(found, connection, format.value, chosen, argument or (), sys.stdout.buffer.write)
 
     _with_database(work)
 

@@ -222,6 +222,7 @@ class Supervisor:
             "SIDELINE_DATABASE_URL": database_url,
             "SIDELINE_REDIS_URL": redis_url,
             "SIDELINE_DEMO": "true" if self.demo else "false",
+            "SIDELINE_DEMO_CALLS": "true" if self.demo else "false",
             "SIDELINE_SECRET_KEYS": with_secret_keys(self.settings).secret_keys or "",
         }
         environment.pop("SIDELINE_PORT", None)

@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from domain.errors import Forbidden, NotFound
+from domain.errors import Forbidden, Invalid, NotFound
 from domain.identity import Identity as Viewer
 from domain.models.people import Permission
 from domain.models.tokens import TokenScope
@@ -396,14 +396,104 @@ def may_read_email_body(viewer: Viewer, owner_id: UUID) -> bool:
     )
 
 
+def require_body_in_sight(users: Sight, owner_id: UUID) -> None:
+    """Refuse the body of an email of somebody whose data is not in sight: who is asked for feedback on it sees the
+    email without its body, whatever their role allows elsewhere.
+
+    Raises:
+        Forbidden: naming the permission that it takes in scope.
+    """
+    if not users.sees(users.team_id, owner_id):
+        raise Forbidden(
+            "A request for feedback does not open an email's body.", permission=Permission.VIEW_EMAIL_CONTENT.value
+        )
+
+
 def may_see_live_calls(viewer: Viewer) -> bool:
     """Whether live calls of users in scope are open to the viewer."""
     return may(viewer, Permission.LIVE_CALL_STUDIO) and may(viewer, Permission.TEAM_VIEW)
 
 
+def require_live_calls(viewer: Viewer) -> None:
+    """Refuse a viewer to whom live calls are not open.
+
+    Raises:
+        Forbidden: naming the permission that is missing.
+    """
+    require(viewer, Permission.LIVE_CALL_STUDIO)
+    require(viewer, Permission.TEAM_VIEW)
+
+
+async def see_live_calls(connection: Connection, viewer: Viewer) -> Sight:
+    """The users whose live calls the viewer may see: their scope, or nobody, themselves neither."""
+    if not may_see_live_calls(viewer):
+        return Sight(viewer.team_id, False, frozenset())
+    return await see_users(connection, viewer)
+
+
+def may_read_note(viewer: Viewer, author_id: UUID, *, private: bool) -> bool:
+    """Whether the viewer may read a note on a live call that is in sight: a private one is its author's alone."""
+    return not private or author_id == viewer.user_id
+
+
+def notes_filter(viewer: Viewer, relation: str, arguments: list[object]) -> str:
+    """The same as SQL over a relation with private and author_id."""
+    arguments.append(viewer.user_id)
+    return f"(NOT {relation}.private OR {relation}.author_id = ${len(arguments)})"
+
+
 def may_manage_goals(viewer: Viewer) -> bool:
     """Whether the viewer may set goals of others in scope; the goals settings page."""
     return may(viewer, Permission.MANAGE_GOALS)
+
+
+def require_score_management(viewer: Viewer) -> None:
+    """Refuse a viewer who may not say how roles are scored and what earns accolades: both count for the whole team,
+    beyond anybody's scope, so that MANAGE_GOALS is not enough.
+
+    Raises:
+        Forbidden: the viewer lacks `MANAGE_TEAM`.
+    """
+    require(viewer, Permission.MANAGE_TEAM)
+
+
+async def see_scored_roles(connection: Connection, viewer: Viewer, users: Sight) -> Sight:
+    """The roles whose score definitions the viewer may see: all with `MANAGE_TEAM`; else their own, and those of the
+    people in sight, whose scores are in sight too.
+
+    Scores themselves go with the people's data (`see_users`). What a score is made of in numbers (targets, attainments,
+    contributions) goes with their goals (`see_goals`).
+    """
+    if may(viewer, Permission.MANAGE_TEAM):
+        return Sight(viewer.team_id, True, frozenset())
+    arguments: list[object] = []
+    condition = users.filter("u.id", arguments, team_column="u.team_id")
+    rows = await connection.fetch(f"SELECT DISTINCT u.role_id FROM users u WHERE {condition}", *arguments)
+    return Sight(viewer.team_id, False, frozenset(row["role_id"] for row in rows) | {viewer.role_id})
+
+
+def require_accolade_granting(viewer: Viewer, users: Sight, user_id: UUID) -> None:
+    """Refuse to grant an accolade by hand to who is not in the viewer's scope, and to oneself.
+
+    Raises:
+        Forbidden: the viewer lacks `TEAM_VIEW`.
+        Invalid: it is the viewer.
+        NotFound: the person is not in sight.
+    """
+    require(viewer, Permission.TEAM_VIEW)
+    if user_id == viewer.user_id:
+        raise Invalid("userId: nobody grants themselves an accolade; somebody else does.", path=("input", "userId"))
+    require_seen(users, user_id, "user", path=("input", "userId"))
+
+
+def require_accolade_revoking(viewer: Viewer, granted_by_id: UUID | None) -> None:
+    """Refuse to revoke an accolade in sight to all but who granted it by hand and who manages the team.
+
+    Raises:
+        Forbidden: the viewer lacks `MANAGE_TEAM`.
+    """
+    if granted_by_id is None or granted_by_id != viewer.user_id:
+        require(viewer, Permission.MANAGE_TEAM)
 
 
 def coaching_tabs(viewer: Viewer) -> tuple[Tab, tuple[Tab, ...]]:

@@ -39,6 +39,7 @@ _SEALED_BY_INSTALLATION = (
     ("webhook_endpoints", "secret"),
     ("teams", "erasure_key"),
     ("integrations", "secrets"),
+    ("exports", "secret"),
 )
 
 _box: SecretBox | None = None
@@ -48,6 +49,11 @@ def use_keys(box: SecretBox | None) -> None:
     """Say which keys this process seals and opens with; once, beside the connection to the database."""
     global _box
     _box = box
+
+
+def keys_if_set() -> SecretBox | None:
+    """The keys of the installation, for what is sealed where there are any."""
+    return _box
 
 
 def installation_keys(purpose: str = "Bodies of emails are kept sealed") -> SecretBox:

@@ -264,11 +264,13 @@ class Mapped:
         state: For the next mapping of the same document, if it is kept: JSON.
         again_at: When the document is to be mapped anew though nothing at the vendor's has changed, such as at the end
             of a meeting.
+        upcoming: Upcoming steps of reps that a document which is not kept tells of, as domain/upcoming.py reads them.
     """
 
     records: Sequence[Mapping[str, Any] | bytes]
     state: Mapping[str, Any] | None = None
     again_at: datetime | None = None
+    upcoming: Sequence[Mapping[str, Any]] = ()
 
 
 class SyncProblem(Exception):

@@ -2,14 +2,18 @@
 
 An Admin asks for it (`eraseUser`; the operator with `sideline person erase`). In one transaction, at once: the person's
 access ends if it has not ended before, tokens and sessions go, the name, address and ids of the row give way to a
-placeholder, the reasons of days off, idempotency keys, webhook endpoints and connections of theirs (calendars, with
-secrets and documents) go, and what they were called is kept as keyed digests (domain/erased_names.py), by which
-importers refuse their records from then on without keeping them. Then a job removes in lots what there may be much of:
+placeholder, the reasons of days off, the words of accolades, idempotency keys, webhook endpoints and connections of
+theirs (calendars, with secrets and documents) go, the team's exported files, which may name them, lose their keys, and
+what they were called is kept as keyed digests (domain/erased_names.py), by which importers refuse their records from
+then on without keeping them. Then a job removes in lots what there may be much of:
 
     activities   the person's, with keys, bodies of emails, and documents that came to nothing else
+    film         what was said of their film, and what they wrote of others' (domain/film_erasure.py)
     refused      quarantined records that name the person
     documents    kept or quarantined ones of the team's connections that name the person and came to no activity, and
                  what a connection shows of them
+    exports      the pieces of the team's exported files
+    live calls   what was said of calls of theirs, notes on them and by them, and where they were rung
     audit        details of entries about the person, by the person (each holds their network address), or with an
                  address or the name of theirs; what was done, when, to what and by which id stays, and the chain
                  verifies
@@ -18,6 +22,8 @@ Raw uploads of before, which may name the person, are waited for: they go when t
 
 The job may die anywhere and be run again: each lot commits with the job's cursor, and all of them are the same when
 done twice.
+
+Of coaching plans and sessions goes what domain/plan_erasure.py says, at once.
 
 What stays: the row with its id, its place in the groups and the reporting line, the days of employment and days off,
 goals with their history, and the rollups. So that all numbers of the team stay: the person's rollups are closed, and no
@@ -31,7 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
@@ -39,11 +45,25 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from domain import access, administration, audit, erased_names, events, imports, jobs, kept_documents, people
+from domain import (
+    access,
+    administration,
+    audit,
+    erased_names,
+    events,
+    film_erasure,
+    imports,
+    jobs,
+    kept_documents,
+    live_calls,
+    people,
+    plan_erasure,
+)
 from domain.access import Sight, Viewer
 from domain.audit import AuditAction, NewEntry
 from domain.database import ALL_TEAMS, Reach, in_transaction
 from domain.errors import Invalid, NotFound
+from domain.exports import files as export_files
 from domain.jobs import ClaimedJob, Postponed
 from domain.models import User
 
@@ -192,11 +212,26 @@ async def _take_away(connection: Connection, user: User, today: date) -> None:
         "DELETE FROM tokens WHERE team_id = $1 AND user_id = $2",
         "UPDATE days_off SET reason = NULL WHERE team_id = $1 AND user_id = $2 AND reason IS NOT NULL",
         "DELETE FROM idempotency_keys WHERE team_id = $1 AND user_id = $2",
+        # What was earned stays, as counts do; what somebody said to it goes.
+        "UPDATE accolades SET title = CASE WHEN rule_id IS NULL THEN 'Accolade' ELSE title END, message = NULL, "
+        "revoked_reason = NULL WHERE team_id = $1 AND user_id = $2",
+        "DELETE FROM user_writes WHERE team_id = $1 AND user_id = $2",
+        # What was to be done for the person, with its history, and what was to be told them. What the person had made
+        # for others is cancelled as it comes due: nobody's rights are there for it.
+        "DELETE FROM scheduled_actions WHERE team_id = $1 AND user_id = $2",
+        "DELETE FROM outgoing_messages WHERE team_id = $1 AND user_id = $2",
+        # Their files have the person's name in them.
+        "DELETE FROM report_snapshots WHERE team_id = $1 AND (user_id = $2 OR whole_team OR $2 = ANY (subjects))",
         # They send with the rights of their owner, and nobody has those any more.
         "DELETE FROM webhook_endpoints WHERE team_id = $1 AND owner_id = $2",
     ):
         await connection.execute(statement, user.team_id, user.id)
+    await connection.execute(
+        "DELETE FROM outgoing_messages WHERE team_id = $1 AND lower(address) = lower($2)", user.team_id, user.email
+    )
+    await plan_erasure.erase(connection, user.team_id, user.id, user.email, datetime.now(UTC))
     await kept_documents.erase_connections(connection, user.team_id, user.id)
+    await export_files.remove_for_erasure(connection, user.team_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +333,8 @@ async def _activities(connection: Connection, team_id: UUID, user_id: UUID, _aft
             WHERE k.team_id = $1 AND k.source = gone.source AND k.external_id = gone.external_id AND k.id = gone.id
         ), texts AS (
             DELETE FROM email_bodies b USING gone WHERE b.team_id = $1 AND b.id = gone.id
+        ), film AS (
+            DELETE FROM films f USING gone WHERE f.team_id = $1 AND f.id = gone.id
         )
         SELECT source, external_id FROM gone
         """,
@@ -307,6 +344,11 @@ async def _activities(connection: Connection, team_id: UUID, user_id: UUID, _aft
     )
     await kept_documents.forget_with_activities(connection, team_id, [tuple(row) for row in gone], ended=False)
     return Lot(len(gone), True if gone else None)
+
+
+async def _film(connection: Connection, team_id: UUID, user_id: UUID, _after: Any) -> Lot:
+    removed = await film_erasure.erase_film(connection, team_id, user_id)
+    return Lot(removed, True if removed else None)
 
 
 async def _refused(connection: Connection, team_id: UUID, user_id: UUID, after: Any) -> Lot:
@@ -353,6 +395,11 @@ async def _connections(connection: Connection, team_id: UUID, user_id: UUID, _af
     return Lot(0 if search is None else await kept_documents.erase_from_connections(connection, team_id, search))
 
 
+async def _exports(connection: Connection, team_id: UUID, _user_id: UUID, _after: Any) -> Lot:
+    removed = await export_files.remove_pieces(connection, team_id)
+    return Lot(removed, True if removed else None)
+
+
 async def _audit(connection: Connection, team_id: UUID, user_id: UUID, after: Any) -> Lot:
     """The owner's alone: PostgreSQL lets nobody else touch the log. Served by audit_entries_position_key."""
     search = await erased_names.search_for(connection, team_id, user_id)
@@ -384,6 +431,10 @@ async def _audit(connection: Connection, team_id: UUID, user_id: UUID, after: An
     return Lot(len(told), rows[-1]["position"])
 
 
+async def _live_calls(connection: Connection, team_id: UUID, user_id: UUID, _after: Any) -> Lot:
+    return Lot(await live_calls.erase_calls(connection, team_id, user_id))
+
+
 def _is_about(row: Any, user_id: UUID, search: erased_names.Search | None) -> bool:
     if user_id in (row["actor_id"], row["subject_id"]):
         return True
@@ -397,10 +448,13 @@ def _is_about(row: Any, user_id: UUID, search: erased_names.Search | None) -> bo
 
 STEPS: Mapping[str, tuple[Reach | None, Step]] = {
     "activities": (None, _activities),
+    "film": (None, _film),
     "refused": (None, _refused),
     "documents": (None, _documents),
     "refused_documents": (None, _refused_documents),
     "connections": (None, _connections),
+    "exports": (None, _exports),
+    "live_calls": (None, _live_calls),
     "audit": (ALL_TEAMS, _audit),
 }
 """The steps in their order, each with whose connection it needs; None is the team's."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
 import orjson
@@ -46,6 +46,21 @@ class EventType(StrEnum):
     GOAL_STATUS_CHANGED = "GOAL_STATUS_CHANGED"
 
 
+class AccoladeEventType(StrEnum):
+    """What happened to an accolade."""
+
+    ACCOLADE_GRANTED = "ACCOLADE_GRANTED"
+    ACCOLADE_REVOKED = "ACCOLADE_REVOKED"
+
+
+AnyEventType: TypeAlias = EventType | AccoladeEventType
+
+
+def event_type(name: str) -> AnyEventType:
+    """The type of a name. Events of all kinds share their team's positions; who reads one kind passes over others."""
+    return AccoladeEventType(name) if name in AccoladeEventType.__members__ else EventType(name)
+
+
 class CursorExpired(DomainError):
     """The events after this cursor are not all kept any more."""
 
@@ -60,9 +75,9 @@ class CursorUnknown(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event that is about to be recorded. The payload is JSON; see domain/goal_events.py."""
+    """An event that is about to be recorded. The payload is JSON; see domain/goal_events.py and domain/accolades.py."""
 
-    type: EventType
+    type: AnyEventType
     payload: Mapping[str, Any]
     actor_id: UUID | None = None
 
@@ -74,7 +89,7 @@ class StoredEvent:
     id: UUID
     team_id: UUID
     position: int
-    type: EventType
+    type: AnyEventType
     actor_id: UUID | None
     payload: Mapping[str, Any]
     occurred_at: datetime
@@ -137,7 +152,7 @@ def _stored(row: Any) -> StoredEvent:
         row["id"],
         row["team_id"],
         row["position"],
-        EventType(row["type"]),
+        event_type(row["type"]),
         row["actor_id"],
         orjson.loads(row["payload"]),
         row["occurred_at"],
@@ -166,7 +181,7 @@ def decode_event(data: bytes) -> StoredEvent:
         UUID(found["id"]),
         UUID(found["team_id"]),
         found["position"],
-        EventType(found["type"]),
+        event_type(found["type"]),
         None if found["actor_id"] is None else UUID(found["actor_id"]),
         found["payload"],
         datetime.fromisoformat(found["occurred_at"]),

@@ -11,7 +11,7 @@ There is no derived goal for a quotient: targets of rates do not add up.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -70,6 +70,7 @@ class GoalBoard:
         own: Every subject's own goals, by (user, group or team) and metric.
         members: The people of each group and of all groups below it.
         people: Everybody who may have goals.
+        off: The working days that people take off.
     """
 
     proration: Proration
@@ -77,6 +78,7 @@ class GoalBoard:
     own: Mapping[tuple[UUID, str], _Kinds]
     members: Mapping[UUID, Sequence[UUID]]
     people: frozenset[UUID]
+    off: Mapping[UUID, tuple[date, ...]] = field(default_factory=dict)
 
     def chosen(self, subject_id: UUID, metric: str, days: Days) -> tuple[Part, ...]:
         """The parts of a subject's own goal that counts over a range; see pacing.choose_period."""
@@ -207,6 +209,7 @@ async def load_board(
         {key: {kind: tuple(parts) for kind, parts in kinds.items()} for key, kinds in own.items()},
         _closure(groups, people),
         frozenset(persons),
+        off,
     )
 
 

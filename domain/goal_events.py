@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from domain.events import StoredEvent
+from domain.events import EventType, StoredEvent
 from domain.models.goals import GoalPeriod
 from domain.pacing import GoalStatus
 
@@ -153,6 +153,12 @@ class GoalEvent:
     before: Version | None
     after: Version | None
     status: StatusChange | None
+
+    @property
+    def type(self) -> EventType:
+        """What happened."""
+        assert isinstance(self.stored.type, EventType), "it is an event of a goal"
+        return self.stored.type
 
     @classmethod
     def of(cls, stored: StoredEvent) -> GoalEvent:

@@ -1,8 +1,8 @@
 """Taking activities in: a batch of records becomes rows, and the rollups that count them, in one transaction.
 
 The way of a batch: decode (domain/records.py) -> COPY into a staging table -> claim each key if the version is newer
--> take out the rows that the newer versions replace -> put in the new ones -> add the difference to the rollups. Every
-step is one statement over the whole batch.
+-> let films follow (domain/film_facts.py) -> take out the rows that the newer versions replace -> put in the new ones
+-> add the difference to the rollups. Every step is one statement over the whole batch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from domain import bodies, erased_names, events, rollups
+from domain import bodies, erased_names, events, film_facts, rollups
 from domain.books import Books, Bound
 from domain.database import in_transaction
 from domain.errors import Invalid, NotFound
@@ -43,11 +43,12 @@ SOURCE_LIMIT = 100
 
 _STAGE_NAMES = [name for name, _ in STAGE_COLUMNS]
 _CONTENT = ", ".join(CONTENT_COLUMNS)
-_ACTIVITY = f"id, team_id, user_id, kind, occurred_at, source, external_id, {_CONTENT}"
+_FACTS = ", ".join(film_facts.FACTS)
+_ACTIVITY = f"id, team_id, user_id, kind, occurred_at, source, external_id, {_CONTENT}, {_FACTS}"
 
 _CREATE_TEMPORARY = (
     "CREATE TEMP TABLE IF NOT EXISTS batch_stage ("
-    + ", ".join(f"{name} {kind}" for name, kind in STAGE_COLUMNS)
+    + ", ".join(f"{name} {kind}" for name, kind in (*STAGE_COLUMNS, *film_facts.FACTS.items()))
     + ") ON COMMIT DELETE ROWS",
     "CREATE TEMP TABLE IF NOT EXISTS batch_keys (external_id varchar(255), id uuid, fresh boolean,"
     " old_occurred_at timestamptz, changed boolean) ON COMMIT DELETE ROWS",
@@ -72,7 +73,8 @@ INSERT INTO batch_keys SELECT * FROM claimed
 
 _COUNT_KEYS = """
 SELECT count(*) FILTER (WHERE changed) AS accepted, count(*) AS claimed,
-    count(*) FILTER (WHERE changed AND NOT fresh AND old_occurred_at IS NOT NULL) AS replaced
+    count(*) FILTER (WHERE changed AND NOT fresh AND old_occurred_at IS NOT NULL) AS replaced,
+    count(*) FILTER (WHERE changed AND NOT fresh) AS known
 FROM batch_keys
 """
 
@@ -96,7 +98,8 @@ _REMOVE_BODIES = "DELETE FROM email_bodies b USING batch_removed r WHERE r.body_
 
 _ADD = f"""
 INSERT INTO activities ({_ACTIVITY})
-SELECT k.id, $1, s.user_id, s.kind, s.occurred_at, $2, s.external_id, {", ".join(f"s.{c}" for c in CONTENT_COLUMNS)}
+SELECT k.id, $1, s.user_id, s.kind, s.occurred_at, $2, s.external_id, {", ".join(f"s.{c}" for c in CONTENT_COLUMNS)},
+    {", ".join(f"s.{c}" for c in film_facts.FACTS)}
 FROM batch_stage s JOIN batch_keys k USING (external_id)
 WHERE k.changed AND NOT s.deleted
 """
@@ -370,6 +373,8 @@ async def _apply(
         conflicts = [row["position"] for row in await connection.fetch(_FIND_CONFLICTS, team_id, source)]
     if not counts["accepted"]:
         return 0, conflicts
+    if counts["known"]:
+        await film_facts.follow(connection, team_id)
     if counts["replaced"]:
         await connection.execute(_REMOVE)
         await connection.execute(_REMOVE_BODIES)

@@ -3,7 +3,8 @@
 **What counts.** An occurrence of an event counts if it is not all-day, is not cancelled, has at least one attendee from
 outside who has not declined, and the credited person has not declined. From outside is who is neither a member of the
 team nor has an address in one of its mail domains (or in a subdomain of one); rooms, resources and group calendars are
-nobody. Internal meetings do not count.
+nobody. Internal meetings do not count, and coaching sessions that Sideline put into the calendar do not, whoever is
+invited.
 
 **Whose it is.** Who books gets the credit: the creator, if on the team, else the organizer, if on the team. What an
 outsider organizes counts for nobody. A connection brings a meeting only if the credited person is its owner: each user
@@ -54,6 +55,10 @@ AttendeeStatus: TypeAlias = Literal["accepted", "declined", "tentative", "needs_
 
 LOOK_BACK: Final = timedelta(days=400)
 """What ended longer ago than this stays as it was told."""
+
+COACHING_UID: Final = "sidelinecoaching"
+"""What the UIDs begin with of the coaching sessions that Sideline itself puts into calendars: they come back by the
+sync, and are no meetings with customers."""
 
 UPCOMING: Final = 8
 """The keys of so many occurrences that are not told yet are remembered, to tell a series that was moved from one of
@@ -137,7 +142,7 @@ def meetings_of(
     Raises:
         RecordRefused: an occurrence makes no sense.
     """
-    if context.owner is None:
+    if context.owner is None or uid.startswith(COACHING_UID):
         return Mapped(records=())
     now = context.now
     memory = _remembered(state)

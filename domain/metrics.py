@@ -124,6 +124,9 @@ BASE_SUMS: tuple[BaseSum, ...] = (
         when="a.won AND a.created_on IS NOT NULL",
     ),
     BaseSum("sales_cycle_count", _O, day="closed_on", when="a.won AND a.created_on IS NOT NULL"),
+    BaseSum("conversations_reviewed", _V, when="a.reviewed"),
+    BaseSum("scorecard_points", _V, amount="(a.score_total * 10000)::bigint", when="a.score_count > 0"),
+    BaseSum("scorecards_counted", _V, amount="a.score_count", when="a.score_count > 0"),
 )
 
 BASE_SUM_NAMES: tuple[str, ...] = tuple(base.name for base in BASE_SUMS)
@@ -341,6 +344,26 @@ _DEFINITIONS: tuple[MetricDefinition, ...] = (
         "Silence that the rep leaves after the other side has spoken, mean weighted by duration.",
         ("patience_duration_seconds",),
         scale=1_000,
+    ),
+    MetricDefinition(
+        "CONVERSATIONS_REVIEWED",
+        "Conversations reviewed",
+        _U.COUNT,
+        _F.CONVERSATIONS,
+        "conversations_reviewed",
+        "Conversations that a manager has reviewed: marked, scored or commented. Counted for the rep whose "
+        "conversation it is, on the day of the conversation.",
+    ),
+    MetricDefinition(
+        "SCORECARD_AVERAGE",
+        "Scorecard average",
+        _U.RATIO,
+        _F.CONVERSATIONS,
+        "scorecard_points",
+        "Mean of the scorecards that others have submitted of a rep's conversations, as a share of the full score: "
+        "0.8 is 80 of 100 points. Counted on the day of the conversation; those of a calibration from its end on.",
+        ("scorecards_counted",),
+        scale=1_000_000,
     ),
     MetricDefinition(
         "CADENCE_STEPS_COMPLETED",

@@ -18,7 +18,28 @@ before it: without it the export broke off. Fields that hold nothing are null or
     connection      id, kind, name, accountName, settings, state, createdAt, lastSyncedAt: the person's own calendars;
                     never their secrets, and their documents as the activities that they came to
     job             id, kind, state, createdAt, finishedAt: what the person asked for
+    exportedFile    id, connection, format, columns, arguments, rows, createdAt, readyAt, expiresAt: what the person had
+                    made into a file
+    comment, mention, review, scorecard, feedbackRequest, playlist
+                    what the person said and scored, and what was said and scored of their film; their fields stand in
+                    domain/film_personal_data.py
     refusedRecord   source, position, code, reason, text, createdAt: records of the person's that wait in quarantine
+    coachingPlan    id, title, agenda, status, startsOn, endsOn, closedOn, user, coach, focus [{metric, target}],
+                    items [{title, dueOn, doneAt}]: those in which the person takes part; no drafts about the person
+    coachingSession id, title, agenda, startsAt, durationMinutes, state, heldAt, user, coach: those in which the person
+                    takes part
+    coachingNote    id, plan, session, author, visibility, body, createdAt, editedAt: the person's own, and what was
+                    shared with the person; private notes of coaches are the coaches' own. Agendas, sessions and notes
+                    are in the person's own export alone, not in one that an Admin makes
+    liveCall        id, direction, counterpart, startedAt, answeredAt, endedAt, endReason: the person's own, while kept
+    liveCallJoined  call, mode, state, requestedAt, joinedAt, leftAt, reason: calls that the person was on
+    liveCallNote    call, atSecond, text, private, createdAt: notes that the person wrote
+    scheduledAction id, kind, title, dueAt, recurrence, timezone, state, source, createdBy, createdAt, endedAt: the
+                    person's own and what the person made; of coaching sessions in the person's own export alone
+    message         channel, state, createdAt, endedAt: what went out to the person, not what it said
+    reportSnapshot  id, title, fromDay, toDay, createdAt, expiresAt: made for the person
+    accolade        id, title, message, milestone, level, value, achievedOn, grantedBy, grantedAt, revokedAt,
+                    revokedReason
     auditEntry      position, at, action, actor, subjectType, subjectId, by whom and about what: entries by the person
                     with their address, entries about the person with before and after; addresses of others and what
                     was changed of others are theirs
@@ -36,6 +57,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -43,11 +65,13 @@ import orjson
 
 from domain import access, audit, bodies, erased_names
 from domain.access import Sight, Viewer
+from domain.access_actions import PRIVATE_KINDS
+from domain.activity_records import ACTIVITIES, activity_record
 from domain.audit import AuditAction, NewEntry
 from domain.bodies import Sealer
 from domain.database import acquire, transaction
 from domain.errors import NotFound
-from domain.exports import ACTIVITIES, activity_record
+from domain.film_personal_data import film_records
 from domain.ids import encode_id
 from domain.metrics import BASE_SUM_NAMES
 
@@ -73,12 +97,15 @@ class PersonalExport:
         user_id: The person.
         sight: Whose names the reader may see.
         keys: The team's data keys.
+        own: Whether it is the person's own, or the operator's: coaching sessions and what was noted of coaching are not
+            for an Admin.
     """
 
     team_id: UUID
     user_id: UUID
     sight: Sight
     keys: Mapping[UUID, Sealer]
+    own: bool = True
 
     async def lines(self) -> AsyncIterator[bytes]:
         """The lines, some at a time; memory stays flat.
@@ -112,7 +139,7 @@ async def begin_export(viewer: Viewer, user_id: UUID) -> PersonalExport:
         if user_id != viewer.user_id:
             await audit.record(connection, viewer, [_told(user_id)])
         sight = await access.see_users(connection, viewer)
-    return PersonalExport(viewer.team_id, user_id, sight, keys)
+    return PersonalExport(viewer.team_id, user_id, sight, keys, own=user_id == viewer.user_id)
 
 
 async def begin_export_for_operator(team_id: UUID, user_id: UUID) -> PersonalExport:
@@ -248,6 +275,60 @@ async def _goals(export: PersonalExport) -> AsyncIterator[Record]:
         }
 
 
+async def _accolades(export: PersonalExport) -> AsyncIterator[Record]:
+    """Served by accolades_user_idx."""
+    for row in await _fetch(
+        export, "SELECT * FROM accolades WHERE team_id = $1 AND user_id = $2 ORDER BY granted_at, id"
+    ):
+        yield {
+            "record": "accolade",
+            "id": encode_id("Accolade", row["id"]),
+            **_fields(row, "title", "message", "milestone", "level", "value", "achieved_on"),
+            "grantedBy": None if row["granted_by_id"] is None else encode_id("User", row["granted_by_id"]),
+            **_fields(row, "granted_at", "revoked_at", "revoked_reason"),
+        }
+
+
+async def _actions(export: PersonalExport) -> AsyncIterator[Record]:
+    """Served by scheduled_actions_user_idx, scheduled_actions_made_idx, outgoing_messages_user_idx and
+    report_snapshots_user_idx."""
+    place = UUID(int=0)
+    while rows := await _fetch(
+        export,
+        "SELECT * FROM scheduled_actions WHERE team_id = $1 AND (user_id = $2 OR created_by_id = $2) AND id > $3 "
+        "AND ($4 OR kind <> ALL ($5::text[])) ORDER BY id LIMIT $6",
+        place,
+        export.own,
+        list(PRIVATE_KINDS),
+        PAGE_ROWS,
+    ):
+        for row in rows:
+            yield {
+                "record": "scheduledAction",
+                "id": encode_id("ScheduledAction", row["id"]),
+                **_fields(row, "kind", "title", "due_at", "recurrence", "timezone", "state", "source"),
+                "createdBy": None if row["created_by_id"] is None else encode_id("User", row["created_by_id"]),
+                **_fields(row, "created_at", "ended_at"),
+            }
+        place = rows[-1]["id"]
+    for row in await _fetch(
+        export,
+        "SELECT channel, state, created_at, ended_at FROM outgoing_messages WHERE team_id = $1 AND user_id = $2 "
+        "ORDER BY id",
+    ):
+        yield {"record": "message", **_fields(row, "channel", "state", "created_at", "ended_at")}
+    for row in await _fetch(
+        export,
+        "SELECT id, title, from_day, to_day, created_at, expires_at FROM report_snapshots "
+        "WHERE team_id = $1 AND user_id = $2 ORDER BY id",
+    ):
+        yield {
+            "record": "reportSnapshot",
+            "id": encode_id("ReportSnapshot", row["id"]),
+            **_fields(row, "title", "from_day", "to_day", "created_at", "expires_at"),
+        }
+
+
 async def _days_off(export: PersonalExport) -> AsyncIterator[Record]:
     for row in await _fetch(
         export, "SELECT * FROM days_off WHERE team_id = $1 AND user_id = $2 ORDER BY first_day, id"
@@ -334,6 +415,108 @@ async def _jobs(export: PersonalExport) -> AsyncIterator[Record]:
         }
 
 
+async def _exports(export: PersonalExport) -> AsyncIterator[Record]:
+    """Served by exports_user_idx."""
+    for row in await _fetch(
+        export, "SELECT * FROM exports WHERE team_id = $1 AND user_id = $2 ORDER BY created_at, id"
+    ):
+        yield {
+            "record": "exportedFile",
+            "id": encode_id("Export", row["id"]),
+            **_fields(row, "connection", "format", "columns", "rows", "created_at", "ready_at", "expires_at"),
+            "arguments": orjson.loads(row["arguments"]),
+        }
+
+
+async def _coaching(export: PersonalExport) -> AsyncIterator[Record]:
+    """Served by the indexes of plans, sessions, co_coaches and notes on who takes part."""
+    part = "(x.user_id = $2 OR x.coach_id = $2 OR x.id IN (SELECT c.{0} FROM co_coaches c WHERE c.team_id = $1 "
+    part += "AND c.user_id = $2 AND c.{0} IS NOT NULL))"
+    for row in await _fetch(
+        export,
+        f"""
+        SELECT x.*, (SELECT coalesce(json_agg(json_build_object('metric', f.metric, 'target', f.target::text)
+                ORDER BY f.position), '[]') FROM plan_focuses f WHERE f.team_id = $1 AND f.plan_id = x.id) AS focus,
+            (SELECT coalesce(json_agg(json_build_object('title', i.title, 'dueOn', i.due_on, 'doneAt', i.done_at)
+                ORDER BY i.id), '[]') FROM plan_items i WHERE i.team_id = $1 AND i.plan_id = x.id) AS items
+        FROM coaching_plans x WHERE x.team_id = $1 AND {part.format("plan_id")}
+            AND (x.status <> 'DRAFT' OR x.user_id <> $2 AND {"true" if export.own else "false"}) ORDER BY x.id
+        """,
+    ):
+        yield {
+            "record": "coachingPlan",
+            "id": encode_id("CoachingPlan", row["id"]),
+            **_fields(row, "title", *(["agenda"] if export.own else []), "status", "starts_on", "ends_on", "closed_on"),
+            "user": encode_id("User", row["user_id"]),
+            "coach": encode_id("User", row["coach_id"]),
+            "focus": orjson.loads(row["focus"]),
+            "items": orjson.loads(row["items"]),
+        }
+    if not export.own:
+        return
+    for row in await _fetch(
+        export,
+        f"SELECT x.* FROM coaching_sessions x WHERE x.team_id = $1 AND {part.format('session_id')} "
+        "ORDER BY x.starts_at, x.id",
+    ):
+        yield {
+            "record": "coachingSession",
+            "id": encode_id("CoachingSession", row["id"]),
+            **_fields(row, "title", "agenda", "starts_at", "duration_minutes", "state", "held_at"),
+            "user": encode_id("User", row["user_id"]),
+            "coach": encode_id("User", row["coach_id"]),
+        }
+    for row in await _fetch(
+        export,
+        """
+        SELECT n.* FROM coaching_notes n
+        LEFT JOIN coaching_plans p ON p.team_id = $1 AND p.id = n.plan_id
+        LEFT JOIN coaching_sessions s ON s.team_id = $1 AND s.id = n.session_id
+        WHERE n.team_id = $1 AND (n.author_id = $2
+            OR n.visibility = 'SHARED' AND (p.user_id = $2 AND p.status <> 'DRAFT' OR s.user_id = $2)) ORDER BY n.id
+        """,
+    ):
+        yield {
+            "record": "coachingNote",
+            "id": encode_id("CoachingNote", row["id"]),
+            "plan": None if row["plan_id"] is None else encode_id("CoachingPlan", row["plan_id"]),
+            "session": None if row["session_id"] is None else encode_id("CoachingSession", row["session_id"]),
+            "author": encode_id("User", row["author_id"]),
+            **_fields(row, "visibility", "body", "created_at", "edited_at"),
+        }
+
+
+async def _film(export: PersonalExport) -> AsyncIterator[Record]:
+    async for record in film_records(partial(_fetch, export), own=export.own):
+        yield record
+
+
+async def _live_calls(export: PersonalExport) -> AsyncIterator[Record]:
+    """Served by the indexes on (team_id, user_id, started_at) and (team_id, author_id, id)."""
+    for row in await _fetch(
+        export, "SELECT * FROM live_calls WHERE team_id = $1 AND user_id = $2 ORDER BY started_at, id"
+    ):
+        yield {
+            "record": "liveCall",
+            "id": encode_id("LiveCall", row["id"]),
+            **_fields(row, "direction", "counterpart", "started_at", "answered_at", "ended_at", "end_reason"),
+        }
+    for row in await _fetch(
+        export, "SELECT * FROM live_call_participants WHERE team_id = $1 AND user_id = $2 ORDER BY requested_at, id"
+    ):
+        yield {
+            "record": "liveCallJoined",
+            "call": encode_id("LiveCall", row["call_id"]),
+            **_fields(row, "mode", "state", "requested_at", "joined_at", "left_at", "reason"),
+        }
+    for row in await _fetch(export, "SELECT * FROM live_call_notes WHERE team_id = $1 AND author_id = $2 ORDER BY id"):
+        yield {
+            "record": "liveCallNote",
+            "call": encode_id("LiveCall", row["call_id"]),
+            **_fields(row, "at_second", "text", "private", "created_at"),
+        }
+
+
 async def _refused(export: PersonalExport) -> AsyncIterator[Record]:
     """Records whose field `user` is the person's address or id. Served by quarantined_records_position_key."""
     (person,) = await _fetch(export, "SELECT email, external_ids FROM users WHERE team_id = $1 AND id = $2")
@@ -408,12 +591,18 @@ _SECTIONS = (
     _place,
     _goals,
     _days_off,
+    _actions,
+    _accolades,
     _activities,
     _rollups,
     _tokens,
     _endpoints,
     _connections,
     _jobs,
+    _coaching,
+    _exports,
+    _live_calls,
+    _film,
     _refused,
     _audit,
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
@@ -75,13 +76,20 @@ class MeetingRecord(Record, tag="meeting"):
 
 
 class ConversationRecord(Record, tag="conversation"):
-    """A recorded call or meeting with its analysis."""
+    """A recorded call or meeting with its analysis.
+
+    `recordedExternalId` names the call or meeting that was recorded, as `recordedSource` knows it; without that, as the
+    source of the recording does. `recordingUrl` is where it can be heard, an https address.
+    """
 
     duration_seconds: Count
     talk_ratio: Annotated[Decimal, Meta()] | None = None
     longest_monologue_seconds: Count | None = None
     questions_asked: Count | None = None
     patience_seconds: Decimal | None = None
+    recording_url: Text | None = None
+    recorded_external_id: ShortText | None = None
+    recorded_source: Annotated[str, Meta(max_length=100)] | None = None
 
 
 class CadenceStepRecord(Record, tag="cadence_step"):
@@ -297,6 +305,9 @@ STAGE_COLUMNS: tuple[tuple[str, str], ...] = (
     ("closed_on", "date"),
     ("won", "boolean"),
     ("completed_at", "timestamptz"),
+    ("recording_url", "text"),
+    ("recorded_source", "varchar(100)"),
+    ("recorded_external_id", "varchar(255)"),
 )
 """The columns of the staging table, in the order of a staged row."""
 
@@ -475,7 +486,7 @@ def _meeting(record: MeetingRecord, _importing: Importing) -> dict[str, Any]:
 
 def _conversation(record: ConversationRecord, _importing: Importing) -> dict[str, Any]:
     ratio, patience = record.talk_ratio, record.patience_seconds
-    return {
+    content = {
         "duration_seconds": record.duration_seconds,
         "talk_ratio": None
         if ratio is None
@@ -486,6 +497,30 @@ def _conversation(record: ConversationRecord, _importing: Importing) -> dict[str
         if patience is None
         else _quantize("patienceSeconds", patience, Decimal("0.001"), Decimal(0), Decimal(86_400)),
     }
+    if record.recording_url is not None and not is_https(record.recording_url):
+        raise RecordRefused("INVALID", "recordingUrl", "recordingUrl: give an https address without user and password.")
+    if record.recorded_source is not None and not record.recorded_external_id:
+        raise RecordRefused(
+            "INVALID", "recordedSource", "recordedSource: give recordedExternalId too: the call or meeting recorded."
+        )
+    recording = {
+        "recording_url": record.recording_url,
+        "recorded_source": record.recorded_source,
+        "recorded_external_id": record.recorded_external_id or None,
+    }
+    # A record that tells of none of them has the content, and the hash of it, that it had before they were known.
+    return content | recording if any(recording.values()) else content
+
+
+def is_https(address: str) -> bool:
+    """Whether it is an https address of a host, without credentials in it."""
+    if not address.isascii() or any(character <= " " for character in address):
+        return False
+    try:
+        parts = urlsplit(address)
+        return parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc and (parts.port or 1) > 0
+    except ValueError:
+        return False
 
 
 def _cadence_step(record: CadenceStepRecord, _importing: Importing) -> dict[str, Any]:

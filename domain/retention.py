@@ -17,6 +17,11 @@ Everything that is about a person, and how long it lives:
     users, days_off, goals               until the person is erased (domain/erasure.py)
     activities, activity_keys            the team's `keepActivitiesDays`; keys of deleted activities likewise
     email_bodies                         the team's `keepBodiesDays`, and with their activities
+    films, comments, comment_versions, mentions, reviews, scorecards, calibrations, calibration_scorers,
+    playlist_items, feedback_requests    with their activities; `film_facts.AWAY_KEPT` after a deletion at the source;
+                                         what an erased person wrote goes (domain/film_erasure.py)
+    playlists                            until their owner removes them or is erased
+    scorecard_templates and _versions    for good: what is asked of the team
     synced_documents                     with the last activity that they came to, and with their connection
     integrations                         until they are disconnected, or their person is erased
     rollup_days, rollup_months           for good: counts
@@ -30,6 +35,27 @@ Everything that is about a person, and how long it lives:
     events                               `events.KEPT_DAYS`; ids and numbers
     webhook_deliveries                   `webhooks.LOG_KEPT`; what the receiver answered
     idempotency_keys                     `idempotency.KEPT_DAYS`; ids and numbers
+    exports, export_chunks               a file `SIDELINE_EXPORT_HOURS` after it is ready, or until somebody is erased;
+                                         what was asked for `exports.files.KEPT`; until then a file may hold what is not
+                                         kept any more
+    scheduled_actions                    `actions.KEPT` after their end, with their history
+    action_runs                          of what goes on, `actions.RUNS_KEPT`
+    outgoing_messages                    `messages.KEPT` after their end; what they said goes when they end
+    report_snapshots                     as long as their action says, 366 days at most
+    live_calls, live_call_participants,
+    live_call_notes                      the studio's `keepDays` after the call's end
+    dialer_messages                      `dialers.MESSAGES_KEPT`; ids and digests
+    coaching_plans, plan_focuses,
+    plan_items, coaching_notes           until the rep is erased; notes also until their author is
+    coaching_sessions, coaching_series,
+    co_coaches                           for good: counts; their words until the rep is erased
+    session_activities                   until the rep is erased; what is not kept any more is shown no more
+    coaching_invitations                 with their session or series; addresses until the person is erased
+    coaching_templates, coaching_programs  for good: the team's own
+    user_writes                          until the person is erased; a number
+    accolades                            for good; the words of those by hand until the person is erased
+    score_definitions, score_versions,
+    accolade_rules                       for good: the team's own
     erased_names                         for good: keyed digests
 """
 
@@ -42,9 +68,24 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from domain import audit, bodies, imports, jobs, kept_documents, tokens
+from domain import (
+    action_runs,
+    actions,
+    audit,
+    bodies,
+    dialers,
+    film_facts,
+    imports,
+    jobs,
+    kept_documents,
+    live_calls,
+    messages,
+    snapshots,
+    tokens,
+)
 from domain.books import Bound, all_closed, bound_after
 from domain.database import ALL_TEAMS, Reach, in_transaction
+from domain.exports import files as export_files
 
 if TYPE_CHECKING:
     from domain.database import Connection
@@ -145,6 +186,8 @@ WITH lot AS (
     WHERE k.team_id = $1 AND k.source = gone.source AND k.external_id = gone.external_id AND k.id = gone.id
 ), texts AS (
     DELETE FROM email_bodies b USING gone WHERE b.team_id = $1 AND b.id = gone.id
+), film AS (
+    DELETE FROM films f USING gone WHERE f.team_id = $1 AND f.id = gone.id
 )
 SELECT occurred_at, id, (SELECT array_agg(source) FROM gone) AS sources,
     (SELECT array_agg(external_id) FROM gone) AS names
@@ -209,8 +252,16 @@ _LEFTOVERS: tuple[Callable[[Connection], Awaitable[int]], ...] = (
     imports.prune_refused,
     imports.prune,
     _prune_refused_documents,
+    film_facts.prune,
+    export_files.prune,
     jobs.prune,
     tokens.prune_sessions,
+    dialers.prune,
+    live_calls.prune,
+    dialers.prune_removed,
+    partial(action_runs.prune, kept=actions.KEPT, runs_kept=actions.RUNS_KEPT),
+    messages.prune,
+    snapshots.prune,
 )
 
 

@@ -95,7 +95,7 @@ CREATE_BATCH_DAYS = CREATE_BATCH_DAYS.format(
 ACTIVITY_COLUMNS_OF_SUMS = (
     "user_id, kind, occurred_at, bounced, open_count, replied_at, duration_seconds, connected, starts_at, status, "
     "rescheduled_count, talk_ratio, longest_monologue_seconds, questions_asked, patience_seconds, team_amount, "
-    "created_on, pipeline_on, closed_on, won, completed_at"
+    "created_on, pipeline_on, closed_on, won, completed_at, reviewed, score_total, score_count"
 )
 """The columns of an activity that base sums are made from."""
 

@@ -28,6 +28,9 @@ class Settings(BaseSettings):
 
     home: Path = Field(default=Path(".sideline"), description="Where the embedded services keep their data.")
     database_url: str | None = Field(default=None, description="postgresql://… of a real server.")
+    replica_url: str | None = Field(
+        default=None, description="postgresql://… of a streaming replica that GraphQL queries may read from."
+    )
     redis_url: str | None = Field(default=None, description="redis://… of a real server.")
     host: str = Field(default="127.0.0.1", description="The address the API listens on.")
     port: int = Field(
@@ -38,6 +41,7 @@ class Settings(BaseSettings):
         description="The port the API listens on.",
     )
     demo: bool = Field(default=False, description="Offer the demo people to sign in as, without a token.")
+    demo_calls: bool = Field(default=False, description="Let calls come and go on the demo team.")
     database_pool_size: int = Field(default=10, ge=1, le=1000, description="Connections per process.")
     streams_per_user: int = Field(
         default=100, ge=1, le=1_000_000, description="Subscriptions that a user may have open in one API process."
@@ -61,6 +65,10 @@ class Settings(BaseSettings):
         default=8, ge=1, le=1000, description="Operations of one person that run at the same time in one API process."
     )
     request_seconds: float = Field(default=30.0, gt=0, description="The longest that a request is worked at.")
+    export_megabytes: int = Field(
+        default=2_048, ge=1, le=1_048_576, description="The largest file, packed, that a job exports."
+    )
+    export_hours: float = Field(default=72.0, gt=0, le=8_760, description="How long an exported file is kept.")
     introspection: bool = Field(default=True, description="Whether the schema may be asked for.")
     graphiql: bool = Field(default=True, description="Whether the GraphiQL page is served.")
     public_url: str | None = Field(
@@ -78,6 +86,11 @@ class Settings(BaseSettings):
     integrations_to_private_addresses: bool = Field(
         default=False, description="Let integrations go to private and loopback addresses too, and over http."
     )
+    smtp_url: str | None = Field(
+        default=None,
+        description="smtp://user:password@host:587 or smtps://…; ?starttls=require, off or auto (if offered).",
+    )
+    mail_from: str | None = Field(default=None, description="The address that mails come from.")
     oidc_issuer: str | None = Field(default=None, description="Issuer whose JWTs are accepted as bearer tokens.")
     oidc_audience: str | None = Field(default=None, description="The `aud` that such a JWT must hold.")
     oidc_algorithm: Literal["RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "EdDSA"] = "RS256"

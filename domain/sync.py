@@ -34,6 +34,7 @@ from domain.models.integrations import CrmPart
 from domain.models.teams import Feed
 from domain.records import NOT_KEPT, AnyRecord, RecordError, RecordRefused, TombstoneRecord, decode_json, decode_mapping
 from domain.secrets import SecretBox
+from domain.upcoming import UpcomingStep, read_step, take_steps_in
 
 if TYPE_CHECKING:
     from domain.database import Connection
@@ -246,12 +247,14 @@ class Ready:
         prepared: Its records, as rows.
         refused: Why documents were refused, by their place in the batch.
         kept: The documents that are kept.
+        upcoming: Upcoming steps that documents which are not kept tell of.
     """
 
     batch: Batch
     prepared: ingest.Prepared | None
     refused: list[RecordError]
     kept: list[_Kept]
+    upcoming: Sequence[UpcomingStep] = ()
 
 
 def _text(data: Any) -> str:
@@ -394,29 +397,36 @@ async def prepare_kept(connection: Connection, integration: Integration, batch: 
     return Ready(batch, prepared, refused, kept)
 
 
-def map_direct(batch: Batch, map_document: Map, context: MappingContext) -> tuple[list[Item], list[RecordError]]:
+Direct = tuple[list[Item], list[RecordError], list[UpcomingStep]]
+"""What documents that are not kept come to: records, refusals by the document's place, and upcoming steps."""
+
+
+def map_direct(batch: Batch, map_document: Map, context: MappingContext) -> Direct:
     """Map documents that are not kept; without a connection, so that a thread can do it."""
     items: list[Item] = []
     refused: list[RecordError] = []
+    steps: list[UpcomingStep] = []
     for place, document in enumerate(batch.documents):
         try:
             if document.deleted:
                 gone = TombstoneRecord(kind="", external_id=f"{document.object}:{document.id}", deleted=True)
                 items.append((place, gone))
             else:
-                items += [(place, _decoded(record)) for record in map_document(document, context, None).records]
+                mapped = map_document(document, context, None)
+                steps += [read_step(one, context.now) for one in mapped.upcoming]
+                items += [(place, _decoded(record)) for record in mapped.records]
         except RecordRefused as refusal:
             refused.append(RecordError(place, refusal.code, refusal.field, refusal.message))
-    return items, refused
+    return items, refused, steps
 
 
 async def prepare_direct(
-    connection: Connection, integration: Integration, batch: Batch, mapped: tuple[list[Item], list[RecordError]]
+    connection: Connection, integration: Integration, batch: Batch, mapped: Direct
 ) -> tuple[Ready, Callable[[], ingest.Prepared]]:
     """What is left to do for documents that are not kept; the second part needs no connection: a thread can do it."""
-    items, refused = mapped
+    items, refused, steps = mapped
     importing, key_id = await ingest.read_importing(connection, integration.team_id, items)
-    return Ready(batch, None, refused, []), lambda: ingest.prepare(items, importing, key_id)
+    return Ready(batch, None, refused, [], steps), lambda: ingest.prepare(items, importing, key_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -459,6 +469,9 @@ async def store(
             feeds=feeds_of(integration, manifest),
         )
         refused = list(outcome.errors)
+    if ready.upcoming:
+        # Steps of people who are not on the team are passed over: nobody here waits for them.
+        await take_steps_in(connection, team_id, source_of(integration, manifest), ready.upcoming)
     unkept = Counter(error.position for error in refused if error.code in NOT_KEPT)
     refused = [error for error in refused if error.code not in NOT_KEPT]
     if batch.begins_full:

@@ -47,6 +47,7 @@ class SettingsChange:
     holiday_subdivision: str | None = None
     reps_edit_own_goals: bool | None = None
     show_peer_statistics: bool | None = None
+    executive_visibility: bool | None = None
     on_track_pace: Decimal | None = None
     at_risk_pace: Decimal | None = None
     keep_bodies_days: int | None = None
@@ -74,7 +75,7 @@ def _columns(change: SettingsChange) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for name in (
         "week_start fiscal_year_start_month work_day_start_minute work_day_end_minute reps_edit_own_goals "
-        "show_peer_statistics on_track_pace at_risk_pace"
+        "show_peer_statistics executive_visibility on_track_pace at_risk_pace"
     ).split():
         value = getattr(change, name)
         if value is not None:
@@ -135,14 +136,14 @@ async def update_settings(connection: Connection, viewer: Viewer, change: Settin
 
     A change of the week, the fiscal year or the working days counts for the past too: they say how days are counted,
     not what was asked. What is kept no longer is removed by the worker's upkeep, and does not come back; how long the
-    audit log is kept is Admin's to say, as the log is Admin's to read.
+    audit log is kept is Admin's to say, as the log is Admin's to read; so is whether Admins may read coaching sessions.
 
     Raises:
-        Forbidden: the viewer lacks `MANAGE_TEAM`, or for the audit log the role Admin.
+        Forbidden: the viewer lacks `MANAGE_TEAM`, or for the audit log and the sessions the role Admin.
         Invalid: a setting does not fit, or not with another.
     """
     access.require(viewer, Permission.MANAGE_TEAM)
-    if change.keep_audit_days is not None:
+    if change.keep_audit_days is not None or change.executive_visibility is not None:
         access.require_admin(viewer)
     # Importers hold the row FOR SHARE; this lock goes with theirs as far as it can, and holds off another change.
     row = await connection.fetchrow("SELECT * FROM teams WHERE id = $1 FOR NO KEY UPDATE", viewer.team_id)

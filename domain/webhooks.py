@@ -23,10 +23,11 @@ from uuid import UUID
 
 import orjson
 
-from domain import access, events
+from domain import access, accolades, events
 from domain.access import Viewer
+from domain.accolades import AccoladeView
 from domain.errors import Invalid, NotFound
-from domain.events import EventType, StoredEvent
+from domain.events import AccoladeEventType, EventType, StoredEvent
 from domain.goal_events import GoalEvent, GoalFilter, GoalView, Version
 from domain.identity import identify_user
 from domain.ids import encode_id
@@ -56,8 +57,8 @@ TEST_KIND = "webhook_test"
 """The kind of job that sends a test."""
 
 _FIELDS = (
-    "id, team_id, owner_id, url, description, secret, types, goal_filter, state, position, failures, failing_since, "
-    "due_at, last_error, lease_holder, leased_until, fence, created_at"
+    "id, team_id, owner_id, url, description, secret, types, goal_filter, accolades, state, position, failures, "
+    "failing_since, due_at, last_error, lease_holder, leased_until, fence, created_at"
 )
 
 
@@ -70,6 +71,7 @@ class EndpointChange:
     types: tuple[EventType, ...] | None = None
     goals: GoalFilter | None = None
     paused: bool | None = None
+    accolades: bool | None = None
 
 
 def check_url(url: str, *, private_allowed: bool) -> None:
@@ -174,8 +176,9 @@ async def create_endpoint(
     secret = make_secret()
     row = await connection.fetchrow(
         f"""
-        INSERT INTO webhook_endpoints (id, team_id, owner_id, url, description, secret, types, goal_filter, position)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9) RETURNING {_FIELDS}
+        INSERT INTO webhook_endpoints
+            (id, team_id, owner_id, url, description, secret, types, goal_filter, position, accolades)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10) RETURNING {_FIELDS}
         """,
         new_id(),
         viewer.team_id,
@@ -186,6 +189,7 @@ async def create_endpoint(
         [one.value for one in change.types or ()],
         orjson.dumps(_filter_json(change.goals or GoalFilter())).decode(),
         head.position,
+        bool(change.accolades),
     )
     return _endpoint(row), secret
 
@@ -229,6 +233,8 @@ async def update_endpoint(
         columns["types"] = [one.value for one in change.types]
     if change.goals is not None:
         columns["goal_filter"] = orjson.dumps(_filter_json(change.goals)).decode()
+    if change.accolades is not None:
+        columns["accolades"] = change.accolades
     if change.paused is not None and change.paused != (endpoint.state is WebhookState.PAUSED):
         columns["state"] = (WebhookState.PAUSED if change.paused else WebhookState.ACTIVE).value
         columns |= _FRESH
@@ -465,7 +471,13 @@ async def next_events(connection: Connection, claim: Claim, limit: int) -> list[
     users = await access.see_users(connection, owner)
     wanted = filter_of_json(endpoint.goal_filter)
     found = await events.read_events(connection, endpoint.team_id, endpoint.position, limit)
-    return [_outgoing(stored, endpoint.types, wanted, sight, users) for stored in found]
+    granted = await _accolades_of(connection, found, users) if endpoint.accolades else {}
+    return [
+        _outgoing(stored, endpoint.types, wanted, sight, users)
+        if isinstance(stored.type, EventType)
+        else _outgoing_accolade(stored, wanted, granted, users)
+        for stored in found
+    ]
 
 
 def _outgoing(
@@ -480,6 +492,54 @@ def _outgoing(
     )
     return Outgoing(
         stored.position, f"msg_{stored.id.hex}", stored.type.value, body_of(event, users) if shown else None
+    )
+
+
+async def _accolades_of(
+    connection: Connection, found: Sequence[StoredEvent], users: access.Sight
+) -> dict[UUID, AccoladeView]:
+    """The accolades that some events tell of, of people in sight, as they stand now."""
+    ids = [accolades.payload_ids(one.payload)[0] for one in found if isinstance(one.type, AccoladeEventType)]
+    return await accolades.accolades_by_id(connection, users, ids) if ids else {}
+
+
+def _outgoing_accolade(
+    stored: StoredEvent, wanted: GoalFilter, granted: Mapping[UUID, AccoladeView], users: access.Sight
+) -> Outgoing:
+    accolade_id, user_id = accolades.payload_ids(stored.payload)
+    accolade = granted.get(accolade_id)
+    shown = accolade is not None and (wanted.user_ids is None or user_id in wanted.user_ids)
+    body = accolade_body(stored, accolade, users) if accolade is not None and shown else None
+    return Outgoing(stored.position, f"msg_{stored.id.hex}", stored.type.value, body)
+
+
+def accolade_body(stored: StoredEvent, accolade: AccoladeView, users: access.Sight) -> bytes:
+    """What an endpoint is sent of an accolade: as it stands when it is sent."""
+
+    def seen(user_id: UUID | None) -> str | None:
+        return encode_id("User", user_id) if user_id is not None and users.sees(stored.team_id, user_id) else None
+
+    return orjson.dumps(
+        {
+            "type": stored.type.value,
+            "timestamp": stored.occurred_at.isoformat(),
+            "cursor": events.cursor_of(stored.team_id, stored.position),
+            "data": {
+                "accolade": {
+                    "id": encode_id("Accolade", accolade.id),
+                    "title": accolade.title,
+                    "message": accolade.message,
+                    "rule": None if accolade.rule_id is None else encode_id("AccoladeRule", accolade.rule_id),
+                    "level": None if accolade.level is None else f"{accolade.level.normalize():f}",
+                    "value": None if accolade.value is None else f"{accolade.value.normalize():f}",
+                    "achievedOn": accolade.achieved_on.isoformat(),
+                    "grantedBy": seen(accolade.granted_by_id),
+                    "revoked": accolade.revoked_at is not None,
+                },
+                "user": encode_id("User", accolade.user_id),
+                "actor": seen(stored.actor_id),
+            },
+        }
     )
 
 

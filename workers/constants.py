@@ -24,13 +24,23 @@ STREAM_EVENTS_KEPT = 20_000
 """About how many events the Redis stream keeps; who is further behind reads PostgreSQL."""
 EVALUATION_SECONDS = 1.0
 """A team's goals are evaluated at most so often, and looked for as often without a notification."""
+ACCOLADE_SECONDS = 5.0
+"""A team is looked at for accolades at most so often."""
+ACCOLADE_POLL_SECONDS = 1.0
+"""How often teams that are due for accolades are looked for."""
 DELIVERY_SECONDS = 1.0
 """How often the deliverer looks for webhooks that are due."""
 DELIVERIES_AT_ONCE = 32
 """Endpoints that one worker delivers to at the same time."""
+COACHING_SECONDS = 20.0
+"""How often programs, series and invitations are looked after."""
 UPKEEP_SECONDS = 3600.0
 """How often old events, keys and deliveries are forgotten."""
 REDIS_SECONDS = 5.0
 """How long a loop waits for Redis while it holds a transaction open."""
 GAUGE_SECONDS = 15.0
 """How often what waits is counted for Prometheus."""
+ACTIONS_SECONDS = 1.0
+"""How often the runner looks for scheduled actions that are due."""
+MESSAGES_SECONDS = 1.0
+"""How often messages that are to go out are looked for."""

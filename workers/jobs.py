@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import structlog
 
-from domain import erasure, imports, integrations, jobs, rollups, webhooks
+from domain import erasure, imports, integrations, jobs, plan_invitations, rollups, webhooks
 from domain.database import acquire, in_transaction
 from domain.errors import DomainError, Invalid, Unavailable
 from domain.jobs import ClaimedJob, LeaseLost, Postponed
@@ -42,7 +42,9 @@ async def _erase_person(job: ClaimedJob, changed: Changed) -> None:
     await erasure.run(job, changed)
 
 
-WAITING_KINDS = frozenset({integrations.SYNC_KIND, integrations.CHECK_KIND, webhooks.TEST_KIND})
+WAITING_KINDS = frozenset(
+    {integrations.SYNC_KIND, integrations.CHECK_KIND, webhooks.TEST_KIND, plan_invitations.DELIVER_KIND}
+)
 """Jobs that mostly wait for somebody else's answer."""
 
 HANDLERS: Mapping[str, Handler] = {

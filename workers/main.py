@@ -20,16 +20,24 @@ from arq.connections import ArqRedis, RedisSettings, create_pool
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from domain import bodies, database, events, idempotency, integrations, jobs, webhooks
+from domain import bodies, database, events, idempotency, integrations, jobs, plan_invitations, webhooks
+from domain.exports import files as export_files
 from domain.gauges import measure_lag, serve_gauges
 from domain.jobs import hint_channel
+from domain.live_changes import WORK_CHANNEL
 from domain.settings import Settings
 from domain.traces import start_traces
 from workers import constants
+from workers.accolades import AccoladeGranter
+from workers.actions import Runner
+from workers.exports import Exporter
 from workers.gauges import measure_backlog
 from workers.goals import Evaluator
+from workers.invitations import Inviter, look_after
 from workers.jobs import HANDLERS, WAITING_KINDS, Handler, run_claimed
+from workers.live_calls import LiveStudio
 from workers.loops import Loop, listen
+from workers.messages import Post, mailers_of
 from workers.relay import Relay
 from workers.retention import forget_for_teams
 from workers.sending import Sender
@@ -191,25 +199,36 @@ async def _first(waits: set[Any], seconds: float) -> None:
 
 @asynccontextmanager
 async def loops(settings: Settings, worker: JobWorker | None = None) -> AsyncIterator[None]:
-    """The relay, the evaluator, the deliverer, the schedule and the upkeep, while the context is open."""
+    """The relay, the evaluator, the deliverer, scheduled actions, messages, the schedule and the upkeep, while the
+    context is open."""
     redis = Redis.from_url(settings.require_redis_url(), socket_timeout=constants.REDIS_SECONDS)
     relay = Loop("relay", Relay(redis).step, constants.RELAY_SECONDS)
     evaluator = Loop("evaluator", Evaluator(redis).step, constants.EVALUATION_SECONDS)
+    granter = Loop("accolades", AccoladeGranter().step, constants.ACCOLADE_POLL_SECONDS)
+    coaching = Loop("coaching", look_after, constants.COACHING_SECONDS)
     upkeep = Loop("upkeep", forget_the_old, constants.UPKEEP_SECONDS)
     schedule = Loop("schedule", partial(_schedule, worker), constants.SCHEDULE_SECONDS)
     box = settings.secret_box()
-    deliverer = None
+    deliverer, sender = None, None
     awake = [relay]
+    name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
     if box is not None:
         sender = Sender(private_allowed=settings.webhooks_to_private_addresses)
-        deliverer = Deliverer(sender, box, f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}")
+        deliverer = Deliverer(sender, box, name)
         awake.append(Loop("deliverer", deliverer.step, constants.DELIVERY_SECONDS))
     else:
         log.warning("worker.no_webhooks", reason="SIDELINE_SECRET_KEYS is not set")
+    runner = Runner(name)
+    post = Post(name, mailers=mailers_of(settings), sender=sender, box=box)
+    actions = Loop("actions", runner.step, constants.ACTIONS_SECONDS)
+    messages = Loop("messages", post.step, constants.MESSAGES_SECONDS)
+    unsendable = Loop("unsendable", post.forget, constants.UPKEEP_SECONDS)
+    studio = LiveStudio(settings, redis, name)
     listening = listen(
-        settings.require_database_url(), {events.EVENTS_CHANNEL: awake, events.CHANGES_CHANNEL: [evaluator]}
+        settings.require_database_url(),
+        {events.EVENTS_CHANNEL: awake, events.CHANGES_CHANNEL: [evaluator], WORK_CHANNEL: studio.awake},
     )
-    every = [*awake, evaluator, schedule, upkeep]
+    every = [*awake, actions, messages, unsendable, evaluator, granter, schedule, coaching, upkeep, *studio.loops]
     tasks = [asyncio.ensure_future(one) for one in (*(loop.run() for loop in every), listening)]
     try:
         yield
@@ -219,6 +238,8 @@ async def loops(settings: Settings, worker: JobWorker | None = None) -> AsyncIte
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+        await runner.stop()
+        await studio.stop()
         if deliverer is not None:
             await deliverer.stop()
         await redis.aclose()
@@ -285,11 +306,14 @@ async def work(settings: Settings, started: Callable[[JobWorker], None] = lambda
     try:
         tester = EndpointTester(private_allowed=settings.webhooks_to_private_addresses, box=settings.secret_box())
         syncer = Syncer(wire)
+        inviter = Inviter(wire, mailers_of(settings), settings.mail_from or "sideline@localhost")
         handlers = {
             **HANDLERS,
             webhooks.TEST_KIND: tester.run,
             integrations.SYNC_KIND: syncer.sync,
             integrations.CHECK_KIND: syncer.check,
+            export_files.KIND: Exporter(settings).run,
+            plan_invitations.DELIVER_KIND: inviter.deliver,
         }
         worker = JobWorker(settings.require_redis_url(), handlers=handlers)
         await publish()

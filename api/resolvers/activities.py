@@ -24,6 +24,7 @@ async def activities_of(
     Raises:
         Forbidden: a filter needs a permission.
         NotFound: the user or the group of a filter is not in sight.
+        Invalid: the filter looks closely at too much.
     """
     context = info.context
     sight = await context.users_in_sight()
@@ -38,6 +39,7 @@ async def activities_of(
         if chosen.user_id not in (None, user_id):
             sight = sight.narrowed(())
         chosen = replace(chosen, user_id=user_id)
+    activities.check_filter(chosen, context.now)
 
     async def count() -> int:
         async with context.acquire() as connection:

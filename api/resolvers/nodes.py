@@ -8,9 +8,19 @@ from typing import Any
 from uuid import UUID
 
 from api.context import Context
+from api.resolvers.accolades import find_accolade, find_rule
+from api.resolvers.actions import find_action, find_snapshot
+from api.resolvers.exports import find_export
+from api.resolvers.film import find_comment
 from api.resolvers.goals import find_derived_goal, find_goal
 from api.resolvers.integrations import find_integration
 from api.resolvers.jobs import find_job
+from api.resolvers.live_calls import find_call, find_dialer
+from api.resolvers.plan_sessions import find_program, find_series, find_session
+from api.resolvers.plans import find_plan
+from api.resolvers.scorecards import find_card, find_round, find_template
+from api.resolvers.scores import find_definition
+from api.resolvers.sharing import find_playlist, find_request
 from api.resolvers.webhooks import find_endpoint
 from api.schema.activities import ACTIVITY_TYPES, activity_of
 from api.schema.people import Group, Role, User
@@ -60,8 +70,26 @@ _FINDERS: dict[str, _Finder] = {
     "Team": _team,
     "Job": find_job,
     "Goal": find_goal,
+    "ScoreDefinition": find_definition,
+    "Accolade": find_accolade,
+    "AccoladeRule": find_rule,
     "Integration": find_integration,
+    "Export": find_export,
     "WebhookEndpoint": find_endpoint,
+    "ScheduledAction": find_action,
+    "ReportSnapshot": find_snapshot,
+    "LiveCall": find_call,
+    "Dialer": find_dialer,
+    "CoachingPlan": find_plan,
+    "CoachingSession": find_session,
+    "CoachingSeries": find_series,
+    "CoachingProgram": find_program,
+    "Comment": find_comment,
+    "Scorecard": find_card,
+    "ScorecardTemplate": find_template,
+    "Calibration": find_round,
+    "Playlist": find_playlist,
+    "FeedbackRequest": find_request,
     **{made.__name__: _activity(made) for made in ACTIVITY_TYPES},
 }
 

@@ -47,9 +47,10 @@ def _change(
     types: Sequence[Any] | None,
     wanted: GoalFilter | None,
     paused: bool | None = None,
+    accolades: bool | None = None,
 ) -> EndpointChange:
     goals = None if wanted is None else filter_of(wanted)
-    return EndpointChange(url, description, None if types is None else tuple(types), goals, paused)
+    return EndpointChange(url, description, None if types is None else tuple(types), goals, paused, accolades)
 
 
 async def list_endpoints(context: Context) -> list[WebhookEndpoint]:
@@ -67,7 +68,7 @@ async def find_endpoint(context: Context, row_id: UUID) -> WebhookEndpoint | Non
 
 async def create_endpoint(context: Context, given: CreateWebhookEndpointInput) -> tuple[WebhookEndpoint, str]:
     """Make an endpoint. Raises what the domain does, and Unavailable without a key for secrets."""
-    change = _change(given.url, given.description, given.types, given.filter)
+    change = _change(given.url, given.description, given.types, given.filter, accolades=given.accolades)
     box, private_allowed = _box(context), _private_allowed(context)
 
     async def work(connection: Any) -> Any:
@@ -80,7 +81,7 @@ async def create_endpoint(context: Context, given: CreateWebhookEndpointInput) -
 async def update_endpoint(context: Context, given: UpdateWebhookEndpointInput) -> WebhookEndpoint:
     """Change an endpoint. Raises what the domain does."""
     endpoint_id = _endpoint_id(given.endpoint_id)
-    change = _change(given.url, given.description, given.types, given.filter, given.paused)
+    change = _change(given.url, given.description, given.types, given.filter, given.paused, given.accolades)
 
     async def work(connection: Any) -> Any:
         return await webhooks.update_endpoint(

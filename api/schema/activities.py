@@ -3,18 +3,22 @@
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
 import strawberry
 
 from api.context import Context
 from api.permissions import ReadsEmailBody
-from api.schema.nodes import Node, global_id
+from api.schema.nodes import Connection, Node, global_id
 from api.schema.people import User
-from domain import models
+from domain import access, models
 from domain.activities import ActivityFilter as DomainActivityFilter
 from domain.ids import decode_id
+
+if TYPE_CHECKING:
+    from api.schema.film import Comment, Review
+    from api.schema.scorecards import Scorecard
 
 Info = strawberry.Info[Context]
 
@@ -32,8 +36,48 @@ class Activity(Node):
     @strawberry.field(description="Who did it.")
     async def user(self, info: Info) -> User:
         row = await info.context.users.load(self.row.user_id)
-        assert row is not None, "an activity in sight has an owner in sight"
+        if row is None:
+            from api.resolvers.film import film_loaders
+
+            # The owner asks the viewer about it.
+            row = await film_loaders(info.context).owners.load(self.row.user_id)
+        assert row is not None, "an activity has an owner"
         return User.of(row)
+
+    async def _film(self, info: Info) -> models.Film | None:
+        from api.resolvers.film import film_loaders
+
+        return await film_loaders(info.context).films.load(self.row.id)
+
+    @strawberry.field(description="How many comments there are on it.")
+    async def comment_count(self, info: Info) -> int:
+        film = await self._film(info)
+        return 0 if film is None else film.comment_count
+
+    @strawberry.field(description="How many scorecards were submitted of it.")
+    async def scorecard_count(self, info: Info) -> int:
+        film = await self._film(info)
+        return 0 if film is None else film.scorecard_count
+
+    @strawberry.field(description="The comments on it that answer no other, the oldest first.")
+    async def comments(
+        self, info: Info, first: int | None = None, after: str | None = None
+    ) -> Connection[Annotated["Comment", strawberry.lazy("api.schema.film")]]:
+        from api.resolvers.film import threads_of
+
+        return await threads_of(info.context, self.row.id, first, after)
+
+    @strawberry.field(
+        description="The scorecards of it that the viewer may see, the last begun first: one's own, and submitted ones "
+        "of reps in sight."
+    )
+    async def scorecards(
+        self, info: Info, first: int | None = None, after: str | None = None
+    ) -> Connection[Annotated["Scorecard", strawberry.lazy("api.schema.scorecards")]]:
+        from api.resolvers.scorecards import cards_connection
+        from domain.scorecards import CardFilter
+
+        return await cards_connection(info.context, CardFilter(activity_id=self.row.id), first, after)
 
 
 @strawberry.type(description="An email sent.")
@@ -49,6 +93,7 @@ class EmailActivity(Activity, Node):
         permission_classes=[ReadsEmailBody],
     )
     async def body(self, info: Info) -> str | None:
+        access.require_body_in_sight(await info.context.users_in_sight(), self.row.user_id)
         if not self.row.body_stored:
             return None
         return await info.context.email_bodies.load((self.row.id, self.row.user_id))
@@ -61,6 +106,10 @@ class CallActivity(Activity, Node):
     disposition: str | None = strawberry.field(description="What came of it, in the team's words.")
     sentiment: str | None = strawberry.field(description="How it went, in the team's words.")
 
+    @strawberry.field(description="Its recordings with their analysis, where their source tells that they are of it.")
+    async def recordings(self, info: Info) -> list["ConversationActivity"]:
+        return await _recordings(info, self.row)
+
 
 @strawberry.type(description="A meeting with a guest.")
 class MeetingActivity(Activity, Node):
@@ -69,6 +118,10 @@ class MeetingActivity(Activity, Node):
     ends_at: datetime = strawberry.field(description="When it ends.")
     status: MeetingStatus = strawberry.field(description="What became of it.")
     rescheduled_count: int = strawberry.field(description="How often it was moved.")
+
+    @strawberry.field(description="Its recordings with their analysis, where their source tells that they are of it.")
+    async def recordings(self, info: Info) -> list["ConversationActivity"]:
+        return await _recordings(info, self.row)
 
 
 @strawberry.type(description="A recorded call or meeting with its analysis.")
@@ -80,6 +133,42 @@ class ConversationActivity(Activity, Node):
     patience_seconds: float | None = strawberry.field(
         description="Silence that the rep leaves after the other side has spoken."
     )
+    recording_url: str | None = strawberry.field(
+        description="Where it can be heard, an https address, as its source tells."
+    )
+    reviewed: bool = strawberry.field(description="Whether a manager has reviewed it.")
+
+    @strawberry.field(
+        description="The call or meeting that was recorded, where the source tells and the viewer may see."
+    )
+    async def recorded(self, info: Info) -> Activity | None:
+        from api.resolvers.film import film_activity, film_loaders
+
+        if self.row.recorded_external_id is None:
+            return None
+        found = await film_loaders(info.context).recorded.load(self.row)
+        return None if found is None else await film_activity(info.context, found)
+
+    @strawberry.field(description="By which managers and when, the oldest first.")
+    async def reviews(self, info: Info) -> list[Annotated["Review", strawberry.lazy("api.schema.film")]]:
+        from api.resolvers.film import film_loaders
+        from api.schema.film import Review
+
+        return [Review.of(row) for row in await film_loaders(info.context).reviews.load(self.row.id)]
+
+
+async def _recordings(info: Info, row: models.Activity) -> list[ConversationActivity]:
+    """Conversations of what was recorded, as far as the viewer may see them."""
+    from api.resolvers.film import film_loaders
+
+    sight = await info.context.film_sight()
+    found = await film_loaders(info.context).recordings.load(row)
+    shown = [activity_of(one, info.context.viewer.timezone) for one in found]
+    return [
+        one
+        for one in shown
+        if isinstance(one, ConversationActivity) and sight.sees(one.row.team_id, one.row.id, one.row.user_id)
+    ]
 
 
 @strawberry.type(description="A step of a cadence.")
@@ -155,6 +244,8 @@ _KINDS: dict[models.ActivityKind, tuple[type[Activity], _Values]] = {
             "longest_monologue_seconds": row.longest_monologue_seconds,
             "questions_asked": row.questions_asked,
             "patience_seconds": _float(row.patience_seconds),
+            "recording_url": row.recording_url,
+            "reviewed": bool(row.reviewed),
         },
     ),
     models.ActivityKind.CADENCE_STEP: (
@@ -204,6 +295,24 @@ class ActivityFilter:
     kinds: list[ActivityKind] | None = strawberry.field(default=None, description="Of these kinds.")
     since: datetime | None = strawberry.field(default=None, name="from", description="From this instant on.")
     until: datetime | None = strawberry.field(default=None, name="to", description="Before this instant.")
+    cadences: list[str] | None = strawberry.field(
+        default=None,
+        description="Of these cadences. This and all below goes with a user, or from and to at most 92 days apart.",
+    )
+    statuses: list[str] | None = strawberry.field(
+        default=None, description="Meetings and cadence steps with these statuses, such as held, overdue."
+    )
+    dispositions: list[str] | None = strawberry.field(default=None, description="Calls with these outcomes.")
+    sentiments: list[str] | None = strawberry.field(default=None, description="Calls with these sentiments.")
+    connected: bool | None = strawberry.field(default=None, description="Calls that reached a person, or did not.")
+    min_duration_seconds: int | None = strawberry.field(default=None, description="Lasting at least so long.")
+    max_duration_seconds: int | None = strawberry.field(default=None, description="Lasting at most so long.")
+    search: str | None = strawberry.field(default=None, description="With this in subject, title or name, in any case.")
+    has_comments: bool | None = strawberry.field(default=None, description="With comments, or without.")
+    has_scorecard: bool | None = strawberry.field(default=None, description="With submitted scorecards, or without.")
+    reviewed: bool | None = strawberry.field(
+        default=None, description="Conversations that a manager has reviewed, or has not."
+    )
 
     def to_domain(self) -> DomainActivityFilter:
         return DomainActivityFilter(
@@ -212,4 +321,19 @@ class ActivityFilter:
             kinds=None if self.kinds is None else tuple(self.kinds),
             since=self.since,
             until=self.until,
+            cadences=_words(self.cadences),
+            statuses=_words(self.statuses),
+            dispositions=_words(self.dispositions),
+            sentiments=_words(self.sentiments),
+            connected=self.connected,
+            min_duration_seconds=self.min_duration_seconds,
+            max_duration_seconds=self.max_duration_seconds,
+            search=self.search or None,
+            has_comments=self.has_comments,
+            has_scorecard=self.has_scorecard,
+            reviewed=self.reviewed,
         )
+
+
+def _words(given: list[str] | None) -> tuple[str, ...] | None:
+    return None if given is None else tuple(given)

@@ -2,17 +2,22 @@
 
 from datetime import date
 from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
 from api.context import Context
 from api.resolvers.dashboards import IndividualQuestion, TeamQuestion
+from api.resolvers.scores import ScoreQuestion
 from api.schema.metrics import Metric, MetricRow, MetricValue
 from api.schema.nodes import Connection, Edge, page_info
 from api.schema.people import Group, User
 from domain import periods
 from domain.dashboards import Rankings
 from domain.peers import PeerStatistics
+
+if TYPE_CHECKING:
+    from api.schema.scores import Score
 
 Info = strawberry.Info[Context]
 
@@ -31,6 +36,11 @@ class RangeInput:
     last: date | None = strawberry.field(default=None, name="to", description="The last day.")
 
 
+def _scores_over(question: TeamQuestion) -> ScoreQuestion:
+    """Scores over the same range, with the same comparison."""
+    return ScoreQuestion(question.context, question.days, question.previous)
+
+
 @strawberry.type(description="A rep's numbers and place in a list.")
 class Individual:
     rank: int = strawberry.field(
@@ -38,10 +48,17 @@ class Individual:
     )
     user: User = strawberry.field(description="The rep.")
     row: strawberry.Private[MetricRow]
+    question: strawberry.Private[TeamQuestion]
 
     @strawberry.field(description="The rep's numbers.")
     def metrics(self) -> list[MetricValue]:
         return self.row  # type: ignore[return-value]
+
+    @strawberry.field(description="The rep's scores over the range, of each kind that the role has.")
+    async def scores(self) -> list[Annotated["Score", strawberry.lazy("api.schema.scores")]]:
+        from api.schema.scores import scores_of
+
+        return await scores_of(_scores_over(self.question), self.user.row.id)
 
 
 @strawberry.type(description="A group's numbers: its members' and those of all groups below it.")
@@ -61,7 +78,9 @@ async def individuals_connection(question: TeamQuestion, found: Rankings) -> Con
     edges = [
         Edge(
             cursor=cursor,
-            node=Individual(rank=one.rank, user=User.of(user), row=question.rep_row(one.user_id, one.sums)),
+            node=Individual(
+                rank=one.rank, user=User.of(user), row=question.rep_row(one.user_id, one.sums), question=question
+            ),
         )
         for cursor, one, user in zip(page.cursors, page.nodes, users, strict=True)
         # Somebody may have moved out of sight between the two statements.
@@ -126,7 +145,7 @@ class TeamDashboard:
         found = await self.question.falling_behind(10 if first is None else first)
         users = await self.question.context.users.load_many([user_id for _rank, user_id, _row in found])
         return [
-            Individual(rank=rank, user=User.of(user), row=row)
+            Individual(rank=rank, user=User.of(user), row=row, question=self.question)
             for (rank, _user_id, row), user in zip(found, users, strict=True)
             if user is not None
         ]
@@ -183,3 +202,9 @@ class IndividualDashboard:
     @strawberry.field(description="The rep's metrics.")
     async def metrics(self) -> list[IndividualMetric]:
         return [IndividualMetric(row=row, peers=peers) for row, peers in await self.question.rows()]
+
+    @strawberry.field(description="The rep's scores over the range, of each kind that the role has.")
+    async def scores(self) -> list[Annotated["Score", strawberry.lazy("api.schema.scores")]]:
+        from api.schema.scores import scores_of
+
+        return await scores_of(_scores_over(self.question.team), self.question.user_id)

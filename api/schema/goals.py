@@ -10,6 +10,7 @@ from api.context import Context
 from api.schema.errors import UserError
 from api.schema.metrics import GoalProgress, GoalStatus, Metric
 from api.schema.nodes import Node, global_id
+from api.schema.outlooks import GoalOutlook
 from api.schema.people import Group, Team, User
 from api.schema.viewer import team_of
 from domain import events, goal_events, models
@@ -122,6 +123,14 @@ class Goal(Node):
     async def progress(self, info: Info) -> GoalProgress:
         return GoalProgress.of(await info.context.goal_progress.load(self.view))
 
+    @strawberry.field(
+        description="Where it will end in that period, with an interval; null where nothing is to come, the metric is "
+        "unavailable, or too few working days were seen."
+    )
+    async def outlook(self, info: Info) -> GoalOutlook | None:
+        found = await info.context.goal_outlooks.load(self.view)
+        return None if found is None else GoalOutlook.of(found)
+
     @strawberry.field(description="Every version, the newest first; none for a derived goal.")
     async def history(self, info: Info) -> list[GoalVersion]:
         if self.view.id is None:
@@ -149,7 +158,7 @@ class GoalEvent:
         stored, status = event.stored, event.status
         return cls(
             cursor=events.cursor_of(stored.team_id, stored.position),
-            type=stored.type,
+            type=event.type,
             goal=Goal.of(event.goal),
             before=None if event.before is None else GoalVersion.of(event.before),
             after=None if event.after is None else GoalVersion.of(event.after),

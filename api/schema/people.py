@@ -16,8 +16,11 @@ from domain.people import UserFilter as DomainUserFilter
 from domain.people import UserOrder as DomainUserOrder
 
 if TYPE_CHECKING:
+    from api.schema.accolades import Accolade
     from api.schema.activities import Activity, ActivityFilter
+    from api.schema.dashboards import Comparison, RangeInput
     from api.schema.goals import Goal
+    from api.schema.scores import Score
     from api.schema.team import DaysOff
 
 Info = strawberry.Info[Context]
@@ -113,6 +116,32 @@ class User(Node):
         from api.resolvers.goals import goals_connection
 
         return await goals_connection(info.context, GoalFilter(user_ids=(self.row.id,)), first, after)
+
+    @strawberry.field(
+        description="The person's scores over a range, this month without one, of each kind that the role has; none "
+        "where the viewer may not see the person's data."
+    )
+    async def scores(
+        self,
+        info: Info,
+        range: Annotated["RangeInput", strawberry.lazy("api.schema.dashboards")] | None = None,
+        compare: Annotated["Comparison", strawberry.lazy("api.schema.dashboards")] | None = None,
+    ) -> list[Annotated["Score", strawberry.lazy("api.schema.scores")]]:
+        from api.resolvers.scores import ask_scores
+        from api.schema.scores import scores_of
+
+        return await scores_of(ask_scores(info.context, range, compare), self.row.id)
+
+    @strawberry.field(
+        description="What the person has earned, the newest first; none where the viewer may not see the person's data."
+    )
+    async def accolades(
+        self, info: Info, first: int | None = None, after: str | None = None
+    ) -> Connection[Annotated["Accolade", strawberry.lazy("api.schema.accolades")]]:
+        from api.resolvers.accolades import accolades_connection
+        from domain.accolades import AccoladeFilter
+
+        return await accolades_connection(info.context, AccoladeFilter(user_ids=(self.row.id,)), first, after)
 
     @strawberry.field(description="The person's days off in a range, where the viewer may see the person's goals.")
     async def days_off(

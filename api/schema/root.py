@@ -22,6 +22,8 @@ from api.resolvers.dashboards import ask_individual, ask_team
 from api.resolvers.imports import import_records, retry_quarantined
 from api.resolvers.nodes import find_node, find_nodes
 from api.schema import administration as admin
+from api.schema.accolade_roots import AccoladeMutation, AccoladeQuery, AccoladeSubscription
+from api.schema.action_roots import ActionMutation, ActionQuery
 from api.schema.activities import ACTIVITY_TYPES, Activity, ActivityFilter
 from api.schema.dashboards import (
     Comparison,
@@ -31,8 +33,11 @@ from api.schema.dashboards import (
     TeamDashboard,
     individuals_connection,
 )
+from api.schema.descriptions import describe
 from api.schema.errors import UserError, told
+from api.schema.exports import ExportMutation, ExportQuery
 from api.schema.fields import Info, reading, writing
+from api.schema.film import FilmMutation, FilmQuery
 from api.schema.goals import (
     Goal,
     GoalEvent,
@@ -43,6 +48,7 @@ from api.schema.goals import (
     SetGoalsPayload,
 )
 from api.schema.imports import ImportActivitiesInput, ImportActivitiesPayload, RetryQuarantinedInput
+from api.schema.insight import InsightQuery
 from api.schema.integrations import (
     AuthorizeIntegrationInput,
     CancelJobInput,
@@ -63,10 +69,17 @@ from api.schema.integrations import (
     UpdateIntegrationInput,
 )
 from api.schema.jobs import Job
+from api.schema.live_call_roots import LiveCallMutation, LiveCallQuery, LiveCallSubscription
+from api.schema.manager_view import ManagerViewQuery
 from api.schema.metrics import Metric, MetricInfo
 from api.schema.nodes import Connection, Node, connection_of
 from api.schema.people import Group, Role, User, UserFilter, UserOrder, users_connection
+from api.schema.plan_sessions import PlanSessionMutation, PlanSessionQuery
+from api.schema.plans import PlanMutation, PlanQuery
 from api.schema.scalars import SCALARS
+from api.schema.score_roots import ScoreMutation, ScoreQuery
+from api.schema.scorecards import ScorecardMutation, ScorecardQuery
+from api.schema.sharing import SharingMutation, SharingQuery
 from api.schema.team import (
     AddDaysOffInput,
     DaysOffPayload,
@@ -101,7 +114,20 @@ from domain.people import UserFilter as DomainUserFilter
 
 
 @strawberry.type(description="What can be asked.")
-class Query:
+class Query(
+    FilmQuery,
+    ScorecardQuery,
+    SharingQuery,
+    PlanQuery,
+    PlanSessionQuery,
+    ExportQuery,
+    LiveCallQuery,
+    ScoreQuery,
+    AccoladeQuery,
+    ActionQuery,
+    InsightQuery,
+    ManagerViewQuery,
+):
     @reading("Anything with an id; null for what the viewer may not know of.")
     async def node(self, info: Info, id: strawberry.ID) -> Node | None:
         found: Node | None = await find_node(info.context, id)
@@ -282,7 +308,18 @@ class Query:
 
 
 @strawberry.type(description="What can be changed.")
-class Mutation:
+class Mutation(
+    FilmMutation,
+    ScorecardMutation,
+    SharingMutation,
+    PlanMutation,
+    PlanSessionMutation,
+    ExportMutation,
+    LiveCallMutation,
+    ScoreMutation,
+    AccoladeMutation,
+    ActionMutation,
+):
     @strawberry.mutation(
         description="Take activities in: the good records at once, with an error for each of the others.",
         permission_classes=[requires_scope(TokenScope.IMPORT), requires(Permission.MANAGE_TEAM)],
@@ -528,7 +565,7 @@ async def _imported(work: Awaitable[Outcome]) -> ImportActivitiesPayload:
 
 
 @strawberry.type(description="What can be subscribed to.")
-class Subscription:
+class Subscription(LiveCallSubscription, AccoladeSubscription):
     @strawberry.subscription(
         description="A job as it stands, again at every change, until it has ended.",
         permission_classes=[requires_scope(TokenScope.READ)],
@@ -593,3 +630,4 @@ schema = SidelineSchema(
         KnownDocuments,
     ],
 )
+describe(schema._schema)

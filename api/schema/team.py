@@ -51,6 +51,9 @@ class TeamSettings:
     show_peer_statistics: bool = strawberry.field(
         description="Whether everybody sees the average and percentile of their own group."
     )
+    executive_visibility: bool = strawberry.field(
+        description="Whether Admins may read coaching sessions of others, which then stands in the audit log."
+    )
     on_track_pace: Decimal = strawberry.field(description="The pace from which a goal is on track.")
     keep_bodies_days: int | None = strawberry.field(
         description="Days for which bodies of emails are kept; null: for ever."
@@ -80,6 +83,7 @@ class TeamSettings:
             holiday_subdivision=team.holiday_subdivision,
             reps_edit_own_goals=team.reps_edit_own_goals,
             show_peer_statistics=team.show_peer_statistics,
+            executive_visibility=team.executive_visibility,
             on_track_pace=team.on_track_pace,
             at_risk_pace=team.at_risk_pace,
             keep_bodies_days=team.keep_bodies_days,
@@ -109,6 +113,9 @@ class UpdateTeamSettingsInput:
     reps_edit_own_goals: bool | None = strawberry.field(default=None, description="May everybody edit their own goals?")
     show_peer_statistics: bool | None = strawberry.field(
         default=None, description="Does everybody see the average and percentile of their own group?"
+    )
+    executive_visibility: bool | None = strawberry.field(
+        default=None, description="May Admins read coaching sessions of others? For Admin; off at first."
     )
     on_track_pace: Decimal | None = strawberry.field(default=None, description="At least atRiskPace.")
     at_risk_pace: Decimal | None = strawberry.field(default=None, description="Above 0.")
@@ -141,6 +148,7 @@ class UpdateTeamSettingsInput:
             holiday_subdivision=self.holiday_subdivision,
             reps_edit_own_goals=self.reps_edit_own_goals,
             show_peer_statistics=self.show_peer_statistics,
+            executive_visibility=self.executive_visibility,
             on_track_pace=self.on_track_pace,
             at_risk_pace=self.at_risk_pace,
             keep_bodies_days=self.keep_bodies_days,

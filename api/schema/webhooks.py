@@ -65,7 +65,8 @@ class WebhookFilter:
 class WebhookEndpoint(Node):
     url: str = strawberry.field(description="Where to.")
     description: str | None = strawberry.field(description="What it is for.")
-    types: list[GoalEventType] = strawberry.field(description="Only these events; empty for all.")
+    types: list[GoalEventType] = strawberry.field(description="Only these events of goals; empty for all.")
+    accolades: bool = strawberry.field(description="Whether it is told of accolades too.")
     state: WebhookState = strawberry.field(description="Whether it is given events.")
     cursor: str = strawberry.field(description="The last event that it is done with.")
     failures: int = strawberry.field(description="Attempts that have failed in a row.")
@@ -82,6 +83,7 @@ class WebhookEndpoint(Node):
             url=row.url,
             description=row.description,
             types=[events.EventType(one) for one in row.types],
+            accolades=row.accolades,
             state=models.WebhookState(row.state),
             cursor=events.cursor_of(row.team_id, row.position),
             failures=row.failures,
@@ -125,6 +127,9 @@ class CreateWebhookEndpointInput:
     description: str | None = strawberry.field(default=None, description="What it is for.")
     types: list[GoalEventType] | None = strawberry.field(default=None, description="Only these events.")
     filter: GoalFilter | None = strawberry.field(default=None, description="Only of these goals.")
+    accolades: bool | None = strawberry.field(
+        default=False, description="Accolades too, as ACCOLADE_GRANTED and ACCOLADE_REVOKED; of the filter's users."
+    )
 
 
 @strawberry.input(description="What to change of an endpoint; what is left out stays.")
@@ -134,6 +139,7 @@ class UpdateWebhookEndpointInput:
     description: str | None = strawberry.field(default=None, description="What it is for.")
     types: list[GoalEventType] | None = strawberry.field(default=None, description="Only these events; empty for all.")
     filter: GoalFilter | None = strawberry.field(default=None, description="Only of these goals; empty for all.")
+    accolades: bool | None = strawberry.field(default=None, description="Accolades too, or no more.")
     paused: bool | None = strawberry.field(
         default=None, description="Hold deliveries back; they go on where they were when it is taken back."
     )

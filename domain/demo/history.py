@@ -194,18 +194,22 @@ def _calls(today: _Day) -> Iterator[AnyRecord]:
 
 
 def _conversation(today: _Day, what: str, begun: datetime, seconds: int) -> ConversationRecord:
+    """The recording of a call or meeting: `call-1` is that of the day's call 1."""
     random = today.random
+    kind, number = what.split("-")
     ratio = min(max(random.gauss(0.58 - 0.08 * (today.craft - 1), 0.08), 0.15), 0.95)
     return ConversationRecord(
         external_id=f"conversation-{today.key(what, 0)}",
         user=today.rep.email,
         occurred_at=begun,
-        updated_at=begun,
+        # Newer than what a demo of before took in, which did not tell what was recorded.
+        updated_at=begun + timedelta(seconds=1),
         duration_seconds=max(seconds, 30),
         talk_ratio=Decimal(str(round(ratio, 4))),
         longest_monologue_seconds=int(max(seconds, 30) * ratio * random.uniform(0.08, 0.3)),
         questions_asked=today.count(max(seconds, 30) / 150 * today.craft),
         patience_seconds=Decimal(str(round(random.uniform(0.3, 1.6), 2))),
+        recorded_external_id=today.key(kind, int(number)),
     )
 
 

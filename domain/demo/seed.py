@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from domain import ingest, jobs
 from domain.database import ALL_TEAMS, Connection, acquire, in_transaction
+from domain.demo.actions import create_actions
+from domain.demo.film import create_film
 from domain.demo.goals import create_goals
 from domain.demo.history import OUTCOME_DAYS, ZONE, records_of
 from domain.demo.people import REPS, TEAM_NAME, create_people
+from domain.demo.plans import create_plans
+from domain.demo.scores import create_scores, grant_earned
 from domain.records import NOT_KEPT, AnyRecord
 
 SOURCE = "demo"
@@ -64,6 +69,9 @@ async def _seed(today: date, on_progress: Callable[[int, int], None] | None, his
         if row is None:
             team_id = await create_people(connection, today)
             await create_goals(connection, team_id, today, history_days)
+            await create_scores(connection, team_id, today, history_days)
+            await create_plans(connection, team_id, today)
+            await create_actions(connection, team_id, today)
             return team_id, today, None
         last = await connection.fetchval(
             "SELECT max(cursor ->> 'day') FROM jobs WHERE team_id = $1 AND kind = 'seed_demo' AND state = 'SUCCEEDED'",
@@ -71,6 +79,9 @@ async def _seed(today: date, on_progress: Callable[[int, int], None] | None, his
         )
         anchor = row["created_at"].astimezone(ZONE).date()
         await create_goals(connection, row["id"], anchor, history_days)
+        await create_scores(connection, row["id"], anchor, history_days)
+        await create_plans(connection, row["id"], anchor)
+        await create_actions(connection, row["id"], today)
         return row["id"], anchor, None if last is None else date.fromisoformat(last)
 
     team_id, anchor, seeded = await in_transaction(ALL_TEAMS, people)
@@ -89,6 +100,8 @@ async def _seed(today: date, on_progress: Callable[[int, int], None] | None, his
         accepted += outcome.accepted
         if on_progress is not None:
             on_progress(done, days)
+    await in_transaction(team_id, partial(create_film, team_id=team_id, today=today))
+    await in_transaction(team_id, partial(grant_earned, team_id=team_id))
     await in_transaction(team_id, _mark(team_id, today))
     return SeedOutcome(team_id, days, accepted)
 

@@ -1,10 +1,32 @@
 """Tortoise models, one module a concept; Tortoise finds them all here."""
 
+from domain.models.actions import (
+    ActionRun,
+    CatchUp,
+    MessageChannel,
+    MessageState,
+    OutgoingMessage,
+    ReportSnapshot,
+    ScheduledAction,
+)
 from domain.models.activities import Activity, ActivityKey, ActivityKind, EmailBody, MeetingStatus, StepStatus
 from domain.models.audit import AuditEntry, AuditHead
 from domain.models.documents import TrustedDocument
 from domain.models.erasure import ErasedName
 from domain.models.events import Event, EventHead, EventRelay, MetricChange
+from domain.models.film import Comment, CommentVersion, Film, Mention, Review, ReviewWay
+from domain.models.film_scorecards import (
+    Calibration,
+    CalibrationScorer,
+    CalibrationState,
+    Relation,
+    Scorecard,
+    ScorecardState,
+    ScorecardTemplate,
+    ScorecardVersion,
+)
+from domain.models.film_sharing import FeedbackRequest, FeedbackState, Playlist, PlaylistAudience, PlaylistItem
+from domain.models.exports import Export, ExportChunk
 from domain.models.goals import Goal, GoalEvaluation, GoalPeriod, GoalState, GoalVersion, IdempotencyKey
 from domain.models.imports import Import, ImportChunk, QuarantinedRecord
 from domain.models.integrations import (
@@ -20,31 +42,103 @@ from domain.models.integrations import (
 )
 from domain.models.jobs import Job, JobState
 from domain.models.keys import DataKey
+from domain.models.live_calls import (
+    CallDirection,
+    ConsentRule,
+    Dialer,
+    DialerMessage,
+    JoinMode,
+    LiveCall,
+    LiveCallHead,
+    LiveCallNote,
+    LiveCallParticipant,
+    LiveCallSettings,
+    LiveCallState,
+    ParticipantState,
+    TelephonyKind,
+)
 from domain.models.people import DayOff, Group, Permission, Role, User
+from domain.models.plan_sessions import (
+    CoachingInvitation,
+    CoachingProgram,
+    CoachingSeries,
+    CoachingSession,
+    InvitationWay,
+    SessionActivity,
+    SessionState,
+)
+from domain.models.plans import (
+    CoachingNote,
+    CoachingPlan,
+    CoachingTemplate,
+    CoCoach,
+    NoteVisibility,
+    PlanFocus,
+    PlanItem,
+    PlanStatus,
+)
+from domain.models.replicas import UserWrite
 from domain.models.rollups import RollupDay, RollupMonth
+from domain.models.scores import (
+    Accolade,
+    AccoladeEvaluation,
+    AccoladeKind,
+    AccoladeRule,
+    ScoreDefinition,
+    ScoreKind,
+    ScoreVersion,
+)
 from domain.models.teams import Feed, FiscalCalendar, Holiday, Team, TeamFeed
 from domain.models.tokens import Token, TokenKind, TokenScope
 from domain.models.webhooks import WebhookDelivery, WebhookEndpoint, WebhookState
 
 __all__ = [
+    "Accolade",
+    "AccoladeEvaluation",
+    "AccoladeKind",
+    "AccoladeRule",
     "AccountBudget",
+    "ActionRun",
     "Activity",
     "ActivityKey",
     "ActivityKind",
     "AuditEntry",
     "AuditHead",
+    "Calibration",
+    "CalibrationScorer",
+    "CalibrationState",
+    "CallDirection",
+    "CatchUp",
+    "CoCoach",
+    "CoachingInvitation",
+    "CoachingNote",
+    "CoachingPlan",
+    "CoachingProgram",
+    "CoachingSeries",
+    "CoachingSession",
+    "CoachingTemplate",
+    "Comment",
+    "CommentVersion",
     "ConnectorKind",
+    "ConsentRule",
     "CrmPart",
     "DataKey",
     "DayOff",
+    "Dialer",
+    "DialerMessage",
     "EmailBody",
     "ErasedName",
     "Event",
     "EventHead",
     "EventRelay",
     "ExchangeRate",
+    "Export",
+    "ExportChunk",
     "Feed",
+    "FeedbackRequest",
+    "FeedbackState",
     "FieldMapping",
+    "Film",
     "FiscalCalendar",
     "Goal",
     "GoalEvaluation",
@@ -58,25 +152,61 @@ __all__ = [
     "ImportChunk",
     "Integration",
     "IntegrationState",
+    "InvitationWay",
     "Job",
     "JobState",
+    "JoinMode",
+    "LiveCall",
+    "LiveCallHead",
+    "LiveCallNote",
+    "LiveCallParticipant",
+    "LiveCallSettings",
+    "LiveCallState",
     "MeetingStatus",
+    "Mention",
+    "MessageChannel",
+    "MessageState",
     "MetricChange",
+    "NoteVisibility",
+    "OutgoingMessage",
+    "ParticipantState",
     "Permission",
+    "PlanFocus",
+    "PlanItem",
+    "PlanStatus",
+    "Playlist",
+    "PlaylistAudience",
+    "PlaylistItem",
     "QuarantinedDocument",
     "QuarantinedRecord",
+    "Relation",
+    "ReportSnapshot",
+    "Review",
+    "ReviewWay",
     "Role",
     "RollupDay",
     "RollupMonth",
+    "ScheduledAction",
+    "ScoreDefinition",
+    "ScoreKind",
+    "ScoreVersion",
+    "Scorecard",
+    "ScorecardState",
+    "ScorecardTemplate",
+    "ScorecardVersion",
+    "SessionActivity",
+    "SessionState",
     "StepStatus",
     "SyncedDocument",
     "Team",
     "TeamFeed",
+    "TelephonyKind",
     "Token",
     "TokenKind",
     "TokenScope",
     "TrustedDocument",
     "User",
+    "UserWrite",
     "WebhookDelivery",
     "WebhookEndpoint",
     "WebhookState",

@@ -87,6 +87,12 @@ class Activity(Row):
     closed_on = fields.DateField(null=True)
     won = fields.BooleanField(null=True)
     completed_at = fields.DatetimeField(null=True)
+    recording_url = fields.TextField(null=True, description="Where a conversation can be heard, as its source says")
+    recorded_source = fields.CharField(max_length=100, null=True, description="Of the call or meeting that it records")
+    recorded_external_id = fields.CharField(max_length=255, null=True)
+    reviewed = fields.BooleanField(null=True, description="This and the scores are the film's; see domain/film.py")
+    score_total = fields.DecimalField(max_digits=12, decimal_places=4, null=True)
+    score_count = fields.IntField(null=True)
 
     class Meta:
         table = "activities"

@@ -47,6 +47,9 @@ class BaseSums(Model):
     closed_lost_count = fields.BigIntField(db_default=0)
     sales_cycle_days = fields.BigIntField(db_default=0)
     sales_cycle_count = fields.BigIntField(db_default=0)
+    conversations_reviewed = fields.BigIntField(db_default=0)
+    scorecard_points = fields.BigIntField(db_default=0, description="Ten-thousandths of points")
+    scorecards_counted = fields.BigIntField(db_default=0)
 
     class Meta:
         abstract = True

@@ -51,6 +51,7 @@ class Team(Row):
     holiday_subdivision = fields.CharField(max_length=8, null=True)
     reps_edit_own_goals = fields.BooleanField(db_default=True)
     show_peer_statistics = fields.BooleanField(db_default=True)
+    executive_visibility = fields.BooleanField(db_default=False, description="Admins see coaching sessions")
     on_track_pace = fields.DecimalField(max_digits=5, decimal_places=3, db_default=SqlDefault("1.000"))
     at_risk_pace = fields.DecimalField(max_digits=5, decimal_places=3, db_default=SqlDefault("0.800"))
     mail_domains = ArrayField(

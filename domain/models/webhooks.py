@@ -38,6 +38,7 @@ class WebhookEndpoint(Row):
     secret = fields.BinaryField(description="Encrypted")
     types = ArrayField(element_type="text", db_default=SqlDefault("'{}'"), description="Empty: all")
     goal_filter: fields.Field[dict[str, object]] = fields.JSONField(db_default=SqlDefault("'{}'"))
+    accolades = fields.BooleanField(db_default=False, description="Whether it is told of accolades too")
     state = fields.CharEnumField(WebhookState, max_length=8, db_default="ACTIVE")
     position = fields.BigIntField()
     failures = fields.IntField(db_default=0, description="Attempts that failed since the last one that did not")

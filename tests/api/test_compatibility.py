@@ -2,14 +2,16 @@
 
 A. What a document may use of a release stays, but for what its deprecation has let go by now.
 B. A deprecation names its day.
+C. Every type, field, argument, input field and enum value says what it means.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 
 import pytest
-from graphql import build_schema
+from graphql import GraphQLEnumType, GraphQLSchema, build_schema, is_introspection_type, is_specified_scalar_type
 
 from api.schema.compatibility import RELEASED, broken_promises, removable_from
 from api.schema.export import SNAPSHOT
@@ -70,3 +72,25 @@ def test_the_schema_keeps_what_the_last_release_promised() -> None:
     """A, B."""
     released, present = build_schema(RELEASED.read_text()), build_schema(SNAPSHOT.read_text())
     assert broken_promises(released, present, date.today()) == []
+
+
+def test_everything_is_described() -> None:
+    """C."""
+    assert list(_undescribed(build_schema(SNAPSHOT.read_text()))) == []
+
+
+def _undescribed(schema: GraphQLSchema) -> Iterator[str]:
+    for kind in schema.type_map.values():
+        if is_introspection_type(kind) or is_specified_scalar_type(kind):
+            continue
+        if not kind.description:
+            yield kind.name
+        if isinstance(kind, GraphQLEnumType):
+            yield from (f"{kind.name}.{name}" for name, value in kind.values.items() if not value.description)
+            continue
+        for name, field in getattr(kind, "fields", {}).items():
+            if not field.description:
+                yield f"{kind.name}.{name}"
+            for argument_name, argument in getattr(field, "args", {}).items():
+                if not argument.description:
+                    yield f"{kind.name}.{name}({argument_name}:)"

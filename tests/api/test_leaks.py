@@ -16,6 +16,7 @@ import pytest
 from domain import ingest
 from domain.database import ALL_TEAMS, acquire
 from domain.ids import encode_id
+from domain.models.base import new_id
 from domain.records import decode_mapping
 from tests.api.conftest import Api
 from tests.api.test_matrix import RECORDS, USER_ARGUMENTS, World
@@ -46,6 +47,12 @@ QUESTIONS = (
     f"{{ individuals(range: {RANGE}, sortBy: CLOSED_WON_AMOUNT) {{ {PAGE} edges {{ cursor node {{ rank"
     " user { id } metrics { value } } } } }",
     "{ metrics { key available unavailableReason } roles { name } }",
+    f"{{ scores(range: {RANGE}, kind: ACTIVITY) {{ {PAGE} edges {{ cursor node {{ rank user {{ id }} score {{ value"
+    " pace previous gap workingDays components { actual target contribution }"
+    " trend(interval: MONTH) { value } } } } } }",
+    f"{{ groupScores(range: {RANGE}, kind: ACTIVITY) {{ group {{ id }} value previous scoredMembers }}"
+    " scoreDefinitions { id role { id } components { metric weight } } }",
+    f"{{ accolades {{ {PAGE} edges {{ cursor node {{ id title message user {{ id }} grantedBy {{ id }} }} }} }} }}",
 )
 ROLES = {
     "none": (),
@@ -110,6 +117,13 @@ async def change_what_is_hidden(world: World, hidden: list[str], random: Random)
                 "UPDATE goal_versions SET target = $2 WHERE goal_id IN (SELECT id FROM goals WHERE user_id = $1)",
                 user_id,
                 random.randrange(1, 1000),
+            )
+            await connection.execute(
+                "INSERT INTO accolades (id, team_id, user_id, title, achieved_on) "
+                "VALUES ($1, $2, $3, 'x', '2026-04-01')",
+                new_id(),
+                row["team_id"],
+                user_id,
             )
         records = [
             {

@@ -12,6 +12,7 @@ A line of an argument: `v` taken, `x` FORBIDDEN, `.` as for an id never issued.
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -78,13 +79,37 @@ RECORDS: dict[str, dict[str, Any]] = {
 }
 RANGE = '{from: "2026-03-01", to: "2026-03-31"}'
 USER_ARGUMENTS = {
+    "Query.individualView(userId)": "query($id: ID!) { individualView(userId: $id) { kinds { count } } }",
+    "Query.scorecards(filter.userId)": "query($id: ID!) { scorecards(filter: {userId: $id}) { totalCount } }",
     "Query.activities(filter.userId)": "query($id: ID!) { activities(filter: {userId: $id}) { totalCount } }",
     "Query.individualDashboard(userId)": f"query($id: ID!) {{ individualDashboard(range: {RANGE}, userId: $id)"
     " { user { id } } }",
     "Query.goals(filter.userIds)": "query($id: ID!) { goals(filter: {userIds: [$id]}) { totalCount } }",
+    "Query.accolades(filter.userIds)": "query($id: ID!) { accolades(filter: {userIds: [$id]}) { totalCount } }",
+    "Mutation.grantAccolade(input.userId)": 'mutation($id: ID!) { grantAccolade(input: {userId: $id, title: "t"})'
+    " { errors { code } } }",
+    "Query.coachingOpportunities(userId)": f"query($id: ID) {{ coachingOpportunities(range: {RANGE}, userId: $id)"
+    " { metric } }",
+    "Query.coachingPlans(userId)": "query($id: ID!) { coachingPlans(userId: $id) { id } }",
+    "Query.coachingSessions(filter.userId)": "query($id: ID!) { coachingSessions(filter: {userId: $id,"
+    " everybody: true}) { totalCount } }",
+    "Query.coachingSessions(filter.coachId)": "query($id: ID!) { coachingSessions(filter: {coachId: $id,"
+    " everybody: true}) { totalCount } }",
+    "Mutation.createCoachingPlan(input.userId)": "mutation($id: ID!) { createCoachingPlan(input: {userId: $id,"
+    ' title: "t"}) { errors { code } } }',
+    "Mutation.planCoachingSession(input.userId)": "mutation($id: ID!) { planCoachingSession(input: {userId: $id,"
+    ' startsAt: "2026-03-01T10:00:00Z"}) { errors { code } } }',
+    "Mutation.createCoachingSeries(input.userId)": "mutation($id: ID!) { createCoachingSeries(input: {userId: $id,"
+    ' firstStart: "2026-03-01T10:00", rule: "FREQ=WEEKLY", endsOn: "2026-03-01"}) { errors { code } } }',
+    "Mutation.createCoachingProgram(input.managerIds)": "mutation($id: ID!) { createCoachingProgram(input: {"
+    'name: "t", managerIds: [$id], firstDay: "2026-11-02"}) { errors { code } } }',
     "Query.tokens(userId)": "query($id: ID) { tokens(userId: $id) { id } }",
     "Query.auditLog(filter.userId)": "query($id: ID!) { auditLog(filter: {userId: $id}) { totalCount } }",
     "Query.auditLog(filter.actorId)": "query($id: ID!) { auditLog(filter: {actorId: $id}) { totalCount } }",
+    "Query.scheduledActions(filter.userId)": "query($id: ID!) { scheduledActions(filter: {userId: $id})"
+    " { totalCount } }",
+    "Mutation.createScheduledAction(input.userIds)": "mutation($id: ID!) { createScheduledAction(input: {"
+    'kind: DIGEST, dueAt: "2027-01-01T00:00:00Z", userIds: [$id]}) { errors { code } } }',
     "Query.node(id)": "query($id: ID!) { node(id: $id) { id } }",
     "Query.nodes(ids)": "query($id: ID!) { nodes(ids: [$id]) { id } }",
     "Mutation.updateUser(input.userId)": "mutation($id: ID!) { updateUser(input: {userId: $id}) { errors { code } } }",
@@ -100,6 +125,8 @@ GROUP_ARGUMENTS = {
     "Query.users(filter.groupId)": "query($id: ID!) { users(filter: {groupId: $id}) { totalCount } }",
     "Query.teamDashboard(groupId)": f"query($id: ID!) {{ teamDashboard(range: {RANGE}, groupId: $id) {{ from }} }}",
     "Query.individuals(groupId)": f"query($id: ID!) {{ individuals(range: {RANGE}, groupId: $id) {{ totalCount }} }}",
+    "Query.scores(groupId)": f"query($id: ID!) {{ scores(range: {RANGE}, kind: ACTIVITY, groupId: $id)"
+    " { totalCount } }",
     "Query.goals(filter.groupIds)": "query($id: ID!) { goals(filter: {groupIds: [$id]}) { totalCount } }",
     "Query.members(filter.groupId)": "query($id: ID!) { members(filter: {groupId: $id}) { totalCount } }",
     "Mutation.updateGroup(input.groupId)": "mutation($id: ID!) { updateGroup(input: {groupId: $id})"
@@ -108,6 +135,64 @@ GROUP_ARGUMENTS = {
     ' target: "5", groupIds: [$id]}) { errors { code } } }',
 }
 ELSEWHERE = {
+    "Query.individualView(filter.userId)": "narrows what is in sight",
+    "Query.individualView(filter.groupId)": "as Query.activities",
+    "IndividualView.activities(filter.userId)": "narrows what is in sight",
+    "Query.scorecards(filter.scorerId)": "narrows what is in sight; tests/domain/test_scorecards.py",
+    "Query.scorecards(filter.templateId)": "narrows what is in sight; tests/domain/test_scorecards.py",
+    "Query.calibrations(templateId)": "narrows what is in sight; tests/domain/test_scorecards.py",
+    "Query.calibrationReport(templateId)": "TEAM_VIEW, calibrations in sight; tests/domain/test_scorecards.py",
+    "Query.colleagues(activityId)": "as the activity; tests/api/test_film.py",
+    **{
+        f"Mutation.{name}": "as the activity; tests/domain/test_film.py"
+        for name in (
+            "addComment(input.activityId)",
+            "addComment(input.answersId)",
+            "addComment(input.mentionIds)",
+            "editComment(input.commentId)",
+            "editComment(input.mentionIds)",
+            "deleteComment(input.commentId)",
+            "markReviewed(input.activityId)",
+            "unmarkReviewed(input.activityId)",
+        )
+    },
+    "Mutation.markMentions(input.mentionIds)": "one's own; tests/domain/test_film.py",
+    **{
+        f"Mutation.{name}": "as the activity, and its own rules; tests/domain/test_scorecards.py"
+        for name in (
+            "updateScorecardTemplate(input.templateId)",
+            "saveScorecard(input.activityId)",
+            "saveScorecard(input.templateId)",
+            "submitScorecard(input.scorecardId)",
+            "removeScorecard(input.scorecardId)",
+            "startCalibration(input.activityId)",
+            "startCalibration(input.templateId)",
+            "startCalibration(input.scorerIds)",
+            "closeCalibration(input.calibrationId)",
+        )
+    },
+    **{
+        f"Mutation.{name}": "one's own; tests/domain/test_sharing.py"
+        for name in (
+            "createPlaylist(input.groupId)",
+            "updatePlaylist(input.playlistId)",
+            "updatePlaylist(input.groupId)",
+            "removePlaylist(input.playlistId)",
+            "addPlaylistItem(input.playlistId)",
+            "addPlaylistItem(input.activityId)",
+            "updatePlaylistItem(input.itemId)",
+            "updatePlaylistItem(input.afterItemId)",
+            "removePlaylistItem(input.itemId)",
+            "requestFeedback(input.activityId)",
+            "requestFeedback(input.askedIds)",
+            "answerFeedbackRequest(input.requestId)",
+            "answerFeedbackRequest(input.commentId)",
+            "answerFeedbackRequest(input.scorecardId)",
+            "declineFeedbackRequest(input.requestId)",
+            "withdrawFeedbackRequest(input.requestId)",
+        )
+    },
+    "Query.goalPlan(goalId)": "as the goal, and the numbers of whom it is for; tests/api/test_insight.py",
     "Mutation.deactivateUser(input.userId)": "the same rule as updateUser; tests/domain/test_administration.py",
     "Mutation.eraseUser(input.userId)": "Admin, not oneself; tests/domain/test_erasure.py",
     "Mutation.inviteUser(input.groupId)": "MANAGE_TEAM; tests/domain/test_administration.py",
@@ -123,6 +208,56 @@ ELSEWHERE = {
     "Mutation.removeRole(input.roleId)": "MANAGE_TEAM and the role's own; tests/domain/test_administration.py",
     "Mutation.createToken(input.userId)": "oneself or Admin; tests/api/test_administration.py",
     "Mutation.revokeToken(input.tokenId)": "oneself or MANAGE_TEAM; tests/api/test_administration.py",
+    "Query.accolades(filter.ruleIds)": "narrows what is in sight; rules are everybody's to know",
+    "Query.scores(roleId)": "own and those of people in sight, all with MANAGE_TEAM; tests/api/test_scores.py",
+    "Query.scoreDefinitions(roleId)": "as Query.scores(roleId)",
+    "Mutation.setScoreDefinition(input.roleId)": "MANAGE_TEAM; tests/domain/test_scores.py",
+    "Mutation.removeScoreDefinition(input.definitionId)": "MANAGE_TEAM; tests/api/test_scores.py",
+    "Mutation.setAccoladeRule(input.ruleId)": "MANAGE_TEAM; tests/domain/test_accolades.py",
+    "Mutation.removeAccoladeRule(input.ruleId)": "MANAGE_TEAM; tests/domain/test_accolades.py",
+    "Mutation.revokeAccolade(input.accoladeId)": "in sight, who granted it or MANAGE_TEAM; tests/api/test_scores.py",
+    **{
+        f"Mutation.{name}": "who takes part; tests/api/test_plans.py"
+        for name in (
+            "updateCoachingPlan(input.planId)",
+            "updateCoachingPlan(input.coCoachIds)",
+            "updateCoachingPlan(input.coachId)",
+            "createCoachingPlan(input.coCoachIds)",
+            "addPlanItem(input.planId)",
+            "updatePlanItem(input.itemId)",
+            "removePlanItem(input.itemId)",
+            "addCoachingNote(input.planId)",
+            "addCoachingNote(input.sessionId)",
+            "editCoachingNote(input.noteId)",
+            "removeCoachingNote(input.noteId)",
+            "planCoachingSession(input.coCoachIds)",
+            "planCoachingSession(input.planId)",
+            "updateCoachingSession(input.sessionId)",
+            "updateCoachingSession(input.coCoachIds)",
+            "updateCoachingSession(input.planId)",
+            "recordCoachingSession(input.sessionId)",
+            "attachSessionFilm(input.sessionId)",
+            "attachSessionFilm(input.activityIds)",
+            "detachSessionFilm(input.sessionId)",
+            "detachSessionFilm(input.activityIds)",
+            "createCoachingSeries(input.coCoachIds)",
+            "createCoachingSeries(input.planId)",
+            "moveCoachingOccurrence(input.seriesId)",
+            "endCoachingSeries(input.seriesId)",
+        )
+    },
+    "Query.coachingSessions(filter.planId)": "narrows what is in sight; tests/api/test_plans.py",
+    "Mutation.createCoachingPlan(input.templateId)": "TEAM_VIEW; tests/api/test_plans.py",
+    "Mutation.saveCoachingTemplate(input.templateId)": "one's own, any with MANAGE_TEAM; tests/api/test_plans.py",
+    "Mutation.removeCoachingTemplate(input.templateId)": "one's own, any with MANAGE_TEAM; tests/api/test_plans.py",
+    **{
+        f"Mutation.{name}": "who made it, any with MANAGE_TEAM; tests/domain/test_plan_programs.py"
+        for name in (
+            "updateCoachingProgram(input.programId)",
+            "updateCoachingProgram(input.managerIds)",
+            "endCoachingProgram(input.programId)",
+        )
+    },
     "Mutation.removeGoals(input.goalIds)": "as the goal's subject; tests/api/test_goals.py",
     "Mutation.setGoals(input.expectedVersions.subjectId)": "names a subject of the same input",
     "Mutation.removeDaysOff(input.daysOffId)": "as the person's goals; tests/domain/test_goals.py",
@@ -147,7 +282,38 @@ ELSEWHERE = {
     "Mutation.previewFieldMapping(input.integrationId)": "MANAGE_TEAM; tests/api/test_integrations.py",
     "Mutation.setFieldMapping(input.integrationId)": "MANAGE_TEAM; tests/api/test_integrations.py",
     "Mutation.cancelJob(input.jobId)": "as job; tests/api/test_integrations.py",
+    **{
+        f"Mutation.{name}(input.ids)": "one's own; of people in scope with MANAGE_GOALS or MANAGE_TEAM; the team's with"
+        " MANAGE_TEAM; tests/api/test_actions.py"
+        for name in (
+            "rescheduleScheduledActions",
+            "pauseScheduledActions",
+            "resumeScheduledActions",
+            "runScheduledActionsNow",
+            "cancelScheduledActions",
+            "snoozeScheduledActions",
+        )
+    },
+    **{
+        f"Mutation.createScheduledAction(input.{field})": rule
+        for field, rule in (
+            ("endpointId", "MANAGE_TEAM; tests/api/test_actions.py"),
+            ("groupId", "as teamDashboard; domain/action_kinds.py"),
+            ("integrationId", "as syncIntegration; tests/api/test_actions.py"),
+            ("rollOver.userIds", "as setGoals; domain/action_kinds.py"),
+            ("rollOver.groupIds", "as setGoals; domain/action_kinds.py"),
+        )
+    },
+    "Mutation.deleteExport(input.exportId)": "who asked for it; tests/api/test_exports.py",
     "Mutation.rotateWebhookSecret(input.endpointId)": "MANAGE_TEAM; tests/api/test_webhooks.py",
+    "Query.liveCalls(filter.userIds)": "narrows what is in sight; tests/api/test_live_calls.py",
+    **{
+        f"Mutation.{name}(input.callId)": "as the call; tests/api/test_live_calls.py"
+        for name in ("joinLiveCall", "changeLiveCallMode", "leaveLiveCall", "addLiveCallNote")
+    },
+    "Mutation.removeLiveCallNote(input.noteId)": "one's own; tests/api/test_live_calls.py",
+    "Mutation.rotateDialerSecret(input.dialerId)": "MANAGE_TEAM; tests/api/test_live_calls.py",
+    "Mutation.removeDialer(input.dialerId)": "MANAGE_TEAM; tests/api/test_live_calls.py",
 }
 
 
@@ -191,6 +357,12 @@ class World:
             for relation, user_id in self.users.items():
                 await self._goal(connection, relation, user_id)
                 await self._calendar(connection, relation, user_id)
+                await self._live_call(connection, relation, user_id)
+                await self._scheduled(connection, relation, user_id)
+                await self._accolade(connection, relation, user_id)
+                await self._coaching(connection, relation, user_id)
+            await self._scored(connection, self.team, role)
+            await self._scored(connection, other_team, other_role)
         for relation, user_id in self.users.items():
             team = other_team if relation == "stranger" else self.team
             await self._activities(team, relation, user_id)
@@ -212,6 +384,192 @@ class World:
             user_id,
         )
         self.nodes.setdefault("Integration", {})[relation] = encode_id("Integration", row_id)
+
+    async def _coaching(self, connection: Any, relation: str, user_id: UUID) -> None:
+        """A plan of somebody's and a session, with notes of both sorts; the coach is nobody in a relation."""
+        team = await connection.fetchval("SELECT team_id FROM users WHERE id = $1", user_id)
+        coach = await make_user(connection, team, await make_role(connection, team), is_rep=False)
+        plan_id, session_id = new_id(), new_id()
+        await connection.execute(
+            "INSERT INTO coaching_plans (id, team_id, user_id, coach_id, title, agenda, status, starts_on, ends_on) "
+            "VALUES ($1, $2, $3, $4, 't', 'a', 'ACTIVE', '2026-03-01', '2026-03-31')",
+            plan_id,
+            team,
+            user_id,
+            coach,
+        )
+        await connection.execute(
+            "INSERT INTO plan_items (id, team_id, plan_id, title) VALUES ($1, $2, $3, 'i')", new_id(), team, plan_id
+        )
+        await connection.execute(
+            "INSERT INTO plan_focuses (id, team_id, plan_id, metric, position) VALUES ($1, $2, $3, 'CALLS_LOGGED', 0)",
+            new_id(),
+            team,
+            plan_id,
+        )
+        await connection.execute(
+            "INSERT INTO coaching_sessions (id, team_id, user_id, coach_id, plan_id, title, agenda, starts_at, "
+            "duration_minutes, state, held_at) VALUES ($1, $2, $3, $4, $5, 's', 'a', '2026-03-10T12:00:00Z', 30, "
+            "'HELD', '2026-03-10T12:00:00Z')",
+            session_id,
+            team,
+            user_id,
+            coach,
+            plan_id,
+        )
+        for plan, session in ((plan_id, None), (None, session_id)):
+            for visibility in ("SHARED", "PRIVATE"):
+                await connection.execute(
+                    "INSERT INTO coaching_notes (id, team_id, plan_id, session_id, author_id, visibility, body) "
+                    "VALUES ($1, $2, $3, $4, $5, $6, 'n')",
+                    new_id(),
+                    team,
+                    plan,
+                    session,
+                    coach,
+                    visibility,
+                )
+        self.nodes.setdefault("CoachingPlan", {})[relation] = encode_id("CoachingPlan", plan_id)
+        self.nodes.setdefault("CoachingSession", {})[relation] = encode_id("CoachingSession", session_id)
+
+    async def _accolade(self, connection: Any, relation: str, user_id: UUID) -> None:
+        """Something that somebody has earned."""
+        row_id = new_id()
+        await connection.execute(
+            "INSERT INTO accolades (id, team_id, user_id, title, message, achieved_on, granted_by_id) "
+            "SELECT $1, team_id, id, 'Well done', 'A fine call', '2026-03-10', id FROM users WHERE id = $2",
+            row_id,
+            user_id,
+        )
+        self.nodes.setdefault("Accolade", {})[relation] = encode_id("Accolade", row_id)
+
+    async def _scored(self, connection: Any, team: UUID, role: UUID) -> None:
+        """How people of a role are scored."""
+        row_id = new_id()
+        await connection.execute(
+            "INSERT INTO score_definitions (id, team_id, role_id, kind) VALUES ($1, $2, $3, 'ACTIVITY')",
+            row_id,
+            team,
+            role,
+        )
+        await connection.execute(
+            "INSERT INTO score_versions (id, team_id, definition_id, version, metrics, weights, cap, effective_from) "
+            "VALUES ($1, $2, $3, 1, '{EMAILS_SENT}', '{100}', 2, '2026-01-01')",
+            new_id(),
+            team,
+            row_id,
+        )
+
+    async def _scheduled(self, connection: Any, relation: str, user_id: UUID) -> None:
+        """Something that is due, of somebody's, and a snapshot that was made for them."""
+        row_id, snapshot_id = new_id(), new_id()
+        await connection.execute(
+            "INSERT INTO scheduled_actions (id, team_id, key, kind, title, user_id, created_by_id, recurrence, "
+            "starts_local, timezone, last_error, source, arguments, starts_at, planned_at, due_at, run_at) "
+            "SELECT $1, team_id, $3, 'email', 't', id, id, 'FREQ=DAILY', '2030-01-01T00:00:00', 'UTC', 'e', 's', "
+            """'{"cadence": "c", "person": "p", "range": "TODAY"}', x.at, x.at, x.at, x.at """
+            "FROM users, (SELECT timestamptz '2030-01-01Z' AS at) x WHERE id = $2",
+            row_id,
+            user_id,
+            relation,
+        )
+        await connection.execute(
+            "INSERT INTO report_snapshots (id, team_id, user_id, title, from_day, to_day, whole_team, subjects, "
+            "table_csv, picture_png, expires_at) SELECT $1, team_id, id, 't', '2026-03-01', '2026-03-31', false, "
+            "ARRAY[id], 'a', 'b', now() + interval '1 day' FROM users WHERE id = $2",
+            snapshot_id,
+            user_id,
+        )
+        self.nodes.setdefault("ScheduledAction", {})[relation] = encode_id("ScheduledAction", row_id)
+        self.nodes.setdefault("ReportSnapshot", {})[relation] = encode_id("ReportSnapshot", snapshot_id)
+
+    async def _live_call(self, connection: Any, relation: str, user_id: UUID) -> None:
+        """A call in progress of somebody's, with a note, told by a dialer of their team's."""
+        dialer_id, row_id, note_id = new_id(), new_id(), new_id()
+        await connection.execute(
+            "INSERT INTO dialers (id, team_id, name, secret) SELECT $1, team_id, $3, 'x' FROM users WHERE id = $2",
+            dialer_id,
+            user_id,
+            relation,
+        )
+        await connection.execute(
+            "INSERT INTO live_calls (id, team_id, dialer_id, external_id, user_id, state, direction, counterpart, "
+            "started_at, answered_at, leased_until, facts) SELECT $1, team_id, $2, 'x', id, 'IN_PROGRESS', 'INBOUND', "
+            "'c', now(), now(), now() + interval '1 hour', '{}' FROM users WHERE id = $3",
+            row_id,
+            dialer_id,
+            user_id,
+        )
+        await connection.execute(
+            "INSERT INTO live_call_notes (id, team_id, call_id, author_id, at_second, text) "
+            "SELECT $1, team_id, $2, id, 1, 'n' FROM users WHERE id = $3",
+            note_id,
+            row_id,
+            user_id,
+        )
+        self.nodes.setdefault("LiveCall", {})[relation] = encode_id("LiveCall", row_id)
+        self.nodes.setdefault("Dialer", {})[relation] = encode_id("Dialer", dialer_id)
+
+    async def _film(self, team: UUID, relation: str, user_id: UUID, activity_id: UUID) -> None:
+        """What somebody said of their own conversation, how it was scored, and where it is shown, by nobody in a
+        relation: who asks is the only one that is asked, so that a request is the owner's alone."""
+        async with acquire(ALL_TEAMS) as connection:
+            nobody = await make_user(connection, team, await make_role(connection, team), is_rep=False)
+            made: dict[str, UUID] = {}
+
+            async def row(name: str, table: str, /, **columns: Any) -> None:
+                made[name] = columns["id"] = new_id()
+                columns["team_id"] = team
+                places = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
+                await connection.execute(
+                    f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", *columns.values()
+                )
+
+            await connection.execute(
+                "INSERT INTO films (id, team_id, user_id) VALUES ($1, $2, $3)", activity_id, team, user_id
+            )
+            film = {"activity_id": activity_id, "user_id": user_id}
+            submitted = {"state": "SUBMITTED", "submitted_at": datetime(2026, 3, 12, tzinfo=UTC)}
+            asked = '[{"key": "k", "text": "t", "kind": "YES_NO", "steps": null, "weight": "1", "required": true, '
+            asked += '"help": null}]'
+            await row("template", "scorecard_templates", name=f"t {relation}", created_by_id=nobody)
+            await row(
+                "version",
+                "scorecard_versions",
+                template_id=made["template"],
+                version=1,
+                questions=asked,
+                published_by_id=nobody,
+            )
+            filled = {"template_id": made["template"], "version": 1}
+            await row("Comment", "comments", **film, author_id=nobody, body="b", at_seconds=1)
+            await row(
+                "Calibration",
+                "calibrations",
+                **film,
+                **filled,
+                organizer_id=nobody,
+                state="CLOSED",
+                closed_at=submitted["submitted_at"],
+            )
+            await row(
+                "Scorecard",
+                "scorecards",
+                **film,
+                **filled,
+                **submitted,
+                scorer_id=nobody,
+                relation="PEER",
+                answers='{"k": {"value": true}}',
+                note="n",
+                score=100,
+                calibration_id=made["Calibration"],
+            )
+            await row("Playlist", "playlists", owner_id=user_id, name="p", description="d")
+            await row("item", "playlist_items", **film, playlist_id=made["Playlist"], position=1)
+            await row("FeedbackRequest", "feedback_requests", **film, asked_id=nobody, message="m")
+        for name in ("Comment", "Scorecard", "Calibration", "Playlist", "FeedbackRequest"):
+            self.nodes.setdefault(name, {})[relation] = encode_id(name, made[name])
 
     async def _goal(self, connection: Any, relation: str, user_id: UUID) -> None:
         goal_id = new_id()
@@ -246,6 +604,8 @@ class World:
         for row in rows:
             name = row["external_id"].removeprefix(f"{relation} ")
             self.nodes.setdefault(name, {})[relation] = encode_id(name, row["id"])
+            if name == "ConversationActivity":
+                await self._film(team, relation, user_id, row["id"])
         self.nodes.setdefault("User", {})[relation] = encode_id("User", user_id)
         if relation in self.groups:
             self.nodes.setdefault("Group", {})[relation] = encode_id("Group", self.groups[relation])
@@ -345,7 +705,23 @@ def _told(answer: dict[str, Any]) -> Any:
 def _held_lines() -> list[str]:
     """The fields of types that are no nodes of their own: seen by who sees what holds them."""
     graphql = schema._schema
-    reached = {*RECORDS, "User", "Group", "Goal", "Integration"}
+    reached = {
+        *RECORDS,
+        "Comment",
+        "Scorecard",
+        "Calibration",
+        "Playlist",
+        "FeedbackRequest",
+        "CoachingPlan",
+        "CoachingSession",
+        "User",
+        "Group",
+        "Goal",
+        "Accolade",
+        "Integration",
+        "LiveCall",
+        "Dialer",
+    }
     lines = []
     for name, made in sorted(graphql.type_map.items()):
         if isinstance(made, GraphQLObjectType) and not name.startswith("__") and name not in reached:

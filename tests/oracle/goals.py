@@ -6,7 +6,7 @@ Every working day of a period carries the same part of the period's target; a ra
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -22,6 +22,7 @@ class World:
     fiscal_month: int
     weekly: bool
     works: Callable[[date], bool]
+    _labels: dict[tuple[str, date], object] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def year_of(self, day: date) -> date:
         """The first day of the fiscal year."""
@@ -38,6 +39,11 @@ class World:
 
     def label(self, kind: str, day: date) -> object:
         """Days of one period have one label."""
+        if (kind, day) not in self._labels:
+            self._labels[kind, day] = self._label(kind, day)
+        return self._labels[kind, day]
+
+    def _label(self, kind: str, day: date) -> object:
         if kind == "DAY":
             return day
         if kind == "WEEK":

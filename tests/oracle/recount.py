@@ -7,7 +7,8 @@ tombstone counts for nothing.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -31,8 +32,18 @@ def local_day(moment: str, zone: str) -> date:
     return datetime.fromisoformat(moment).astimezone(ZoneInfo(zone)).date()
 
 
-def recount(records: Iterable[dict[str, Any]], zone: str) -> dict[tuple[str, date], Counts]:
-    """Base sums by (user's email, local day)."""
+@dataclass(frozen=True)
+class Film:
+    """What was said of a conversation: whether a manager reviewed it, and the scores that count."""
+
+    reviewed: bool
+    scores: tuple[Decimal, ...]
+
+
+def recount(
+    records: Iterable[dict[str, Any]], zone: str, films: Mapping[str, Film] | None = None
+) -> dict[tuple[str, date], Counts]:
+    """Base sums by (user's email, local day); of conversations also those of their films, by external id."""
     sums: dict[tuple[str, date], Counts] = defaultdict(lambda: defaultdict(Decimal))
 
     def add(record: dict[str, Any], day: date, name: str, amount: Any = 1) -> None:
@@ -74,6 +85,12 @@ def recount(records: Iterable[dict[str, Any]], zone: str) -> dict[tuple[str, dat
                 if record.get("questionsAsked") is not None:
                     add(record, happened, "questions_weighted", record["questionsAsked"] * seconds)
                     add(record, happened, "questions_seconds", seconds)
+                film = (films or {}).get(record["externalId"])
+                if film is not None and film.reviewed:
+                    add(record, happened, "conversations_reviewed")
+                for points in () if film is None else film.scores:
+                    add(record, happened, "scorecard_points", points * 10_000)
+                    add(record, happened, "scorecards_counted")
             case "cadence_step":
                 name = {
                     "added": "people_added",
@@ -116,6 +133,7 @@ QUOTIENTS = {
     "SHOW_RATE": ("meetings_held", ["meetings_held", "meetings_no_show"], 1),
     "TALK_RATIO": ("talk_ratio_weighted", ["talk_ratio_seconds"], 1_000_000),
     "QUESTIONS_ASKED": ("questions_weighted", ["questions_seconds"], 1),
+    "SCORECARD_AVERAGE": ("scorecard_points", ["scorecards_counted"], 1_000_000),
     "WIN_RATE": ("closed_won_count", ["closed_won_count", "closed_lost_count"], 1),
     "AVERAGE_DEAL": ("closed_won_amount", ["closed_won_count"], 1),
     "SALES_CYCLE": ("sales_cycle_days", ["sales_cycle_count"], 1),
@@ -134,6 +152,7 @@ PLAIN = {
     "MEETINGS_RESCHEDULED": "meetings_rescheduled",
     "MEETING_NO_SHOWS": "meetings_no_show",
     "CONVERSATIONS_RECORDED": "conversations_recorded",
+    "CONVERSATIONS_REVIEWED": "conversations_reviewed",
     "CADENCE_STEPS_COMPLETED": "cadence_steps_completed",
     "CADENCE_STEPS_OVERDUE": "cadence_steps_overdue",
     "PEOPLE_ADDED": "people_added",
