@@ -182,7 +182,7 @@ def export(
     format: Annotated[Format, typer.Option()] = Format.NDJSON,
     fields: Annotated[str | None, typer.Option(help="Which fields, separated by commas; the usual ones.")] = None,
     argument: Annotated[
-        list[str] | None, typer.Option(help="An argument of the connection, such as 'range={\"named\": \"TODAY\"}'.")
+        list[str] | None, typer.Option(help='An argument of the connection, such as \'range={"named": "TODAY"}\'.')
     ] = None,
     team: TeamOption = None,
 ) -> None:

@@ -9,7 +9,8 @@ with `MANAGE_TEAM`. Upcoming work is the engagement platform's, a session's acti
 time at which one is reminded is one's own to move (snooze).
 
 **Carried out** is an action with the rights that its maker has at that moment: `may_carry_out` asks the same question
-again, for the maker.
+again, for the maker. So nobody but the maker, and Admin, starts or moves what sets goals; others who may change it may
+pause and cancel it (`require_action_start`).
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 PRIVATE_KINDS = ("coaching_session", "coaching_reminder")
 """Actions of coaching sessions, which are private to their participants."""
+_WITH_MAKERS_RIGHTS = ("goal_rollover",)
+"""Actions that change what others see with the rights of their maker."""
 _CHANGING = f"{Permission.MANAGE_GOALS.value} or {Permission.MANAGE_TEAM.value}"
 
 
@@ -90,6 +93,17 @@ def require_action_change(viewer: Viewer, user_id: UUID | None) -> None:
         require(viewer, Permission.MANAGE_TEAM)
     elif not may_change_others(viewer):
         raise Forbidden(f"Actions of others need the permission {_CHANGING}.", permission=_CHANGING)
+
+
+def require_action_start(viewer: Viewer, kind: str, created_by_id: UUID | None) -> None:
+    """Refuse to have something done at another time than its maker said, with the maker's rights, to anybody else but
+    Admin.
+
+    Raises:
+        Forbidden: naming the role.
+    """
+    if kind in _WITH_MAKERS_RIGHTS and created_by_id != viewer.user_id and not viewer.is_admin:
+        raise Forbidden("This is done with its maker's rights: it is its maker's to start or move.", permission="Admin")
 
 
 def may_carry_out(maker: Viewer, sight: ActionSight, kind: str, user_id: UUID | None) -> bool:

@@ -102,11 +102,13 @@ class SessionSight:
         team_id: The team.
         viewer_id: The viewer.
         executive: Whether the viewer may read those of others, each of which is written down.
+        plans: The plans that the viewer may see, of which a list may be asked for.
     """
 
     team_id: UUID
     viewer_id: UUID
     executive: bool
+    plans: PlanSight | None = None
 
     def sees(self, team_id: UUID, circle: Circle) -> bool:
         """Whether one session is in sight."""
@@ -126,7 +128,7 @@ class SessionSight:
 
     def own(self) -> SessionSight:
         """Those alone in which the viewer takes part."""
-        return SessionSight(self.team_id, self.viewer_id, False)
+        return SessionSight(self.team_id, self.viewer_id, False, self.plans)
 
 
 async def see_sessions(connection: Connection, viewer: Viewer) -> SessionSight:
@@ -134,7 +136,7 @@ async def see_sessions(connection: Connection, viewer: Viewer) -> SessionSight:
     executive = viewer.is_admin and bool(
         await connection.fetchval("SELECT executive_visibility FROM teams WHERE id = $1", viewer.team_id)
     )
-    return SessionSight(viewer.team_id, viewer.user_id, executive)
+    return SessionSight(viewer.team_id, viewer.user_id, executive, await see_plans(connection, viewer))
 
 
 def may_read_plan_texts(viewer: Viewer, circle: Circle) -> bool:

@@ -331,7 +331,15 @@ async def _set_rule(connection: Connection, viewer: Viewer, request: SetRule, no
             path=("input", "expectedVersion"),
         )
     name = request.name.strip()
-    if any(rule.name.lower() == name.lower() and rule.id != request.rule_id for rule in rules):
+    # As accolade_rules_name_key compares: Python has other small letters for some.
+    taken = await connection.fetchval(
+        "SELECT true FROM accolade_rules WHERE team_id = $1 AND lower(name) = lower($2) AND removed_at IS NULL "
+        "AND id IS DISTINCT FROM $3",
+        team_id,
+        name,
+        request.rule_id,
+    )
+    if taken:
         raise Conflict("name: another rule has this name.", path=("input", "name"))
     counts_from = request.counts_from or (calendar_of(viewer).today(now) if before is None else before.counts_from)
     if before is None:

@@ -16,7 +16,13 @@ import orjson
 
 from domain import actions
 from domain.access import Viewer, see_users
-from domain.access_actions import PRIVATE_KINDS, may_change_others, require_action_change, see_actions
+from domain.access_actions import (
+    PRIVATE_KINDS,
+    may_change_others,
+    require_action_change,
+    require_action_start,
+    see_actions,
+)
 from domain.action_kinds import DEFAULT_TITLES, KindOptions, check_kind
 from domain.actions import NewAction, cancel_by_ids, plan, put_actions
 from domain.errors import Conflict, DomainError, Forbidden, Invalid, ItemError, Refused
@@ -207,6 +213,12 @@ def _require_own_making(viewer: Viewer, action: ScheduledAction) -> None:
     require_action_change(viewer, action.user_id)
 
 
+def _require_starting(viewer: Viewer, action: ScheduledAction) -> None:
+    """The same for who would have it done at another time."""
+    _require_own_making(viewer, action)
+    require_action_start(viewer, action.kind, action.created_by_id)
+
+
 def _require_going_on(action: ScheduledAction) -> None:
     if action.state not in (JobState.SCHEDULED, JobState.RUNNING):
         raise Conflict(f"This has ended ({action.state.value}).")
@@ -256,7 +268,7 @@ async def reschedule(
     """
 
     def check(action: ScheduledAction) -> None:
-        _require_own_making(viewer, action)
+        _require_starting(viewer, action)
         if action.state is JobState.CANCELLED:
             raise Conflict("This was cancelled: make a new one.")
 
@@ -319,7 +331,7 @@ async def resume(connection: Connection, viewer: Viewer, ids: Sequence[UUID]) ->
     """
 
     def check(action: ScheduledAction) -> None:
-        _require_own_making(viewer, action)
+        _require_starting(viewer, action)
         _require_going_on(action)
 
     found = await _locked(connection, viewer, ids, check)
@@ -337,7 +349,7 @@ async def run_now(connection: Connection, viewer: Viewer, ids: Sequence[UUID]) -
     """
 
     def check(action: ScheduledAction) -> None:
-        _require_own_making(viewer, action)
+        _require_starting(viewer, action)
         if action.paused_at is not None:
             raise Conflict("This is paused: resume it first.")
         if action.state is JobState.CANCELLED or (action.ended_at is not None and action.recurrence is not None):
@@ -391,7 +403,7 @@ async def snooze(
         if action.kind == actions.COACHING_SESSION:
             raise Invalid("This is a coaching session: move the session.")
         if action.user_id != viewer.user_id:
-            _require_own_making(viewer, action)
+            _require_starting(viewer, action)
         if not (action.source is not None and action.state is JobState.MISSED):
             _require_going_on(action)
 

@@ -140,7 +140,11 @@ def _check_user(values: Mapping[str, Any]) -> None:
         _check_name(values["name"])
     email = values.get("email")
     if "email" in values and (
-        not isinstance(email, str) or len(email) > EMAIL_LIMIT or email.find("@") < 1 or "\0" in email
+        not isinstance(email, str)
+        or len(email) > EMAIL_LIMIT
+        or email.find("@") < 1
+        # A line's end in one guest's address would keep a whole invitation from everybody.
+        or any(letter.isspace() or not letter.isprintable() for letter in email)
     ):
         raise Invalid("email: give an address such as rep@example.com.", path=_path("email"))
     if any("\0" in one or not one for one in values.get("external_ids") or ()):

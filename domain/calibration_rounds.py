@@ -7,7 +7,30 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 if TYPE_CHECKING:
+    from domain.access import Viewer
     from domain.database import Connection
+
+
+async def open_round_of(
+    connection: Connection, viewer: Viewer, activity_id: UUID, template_id: UUID
+) -> tuple[UUID, int] | None:
+    """The open round of an activity and a template to which the viewer is called, with the version that it fills.
+
+    Served by calibrations_open_key and calibration_scorers_scorer_key.
+    """
+    row = await connection.fetchrow(
+        """
+        SELECT c.id, c.version FROM calibrations c
+        WHERE c.team_id = $1 AND c.activity_id = $2 AND c.template_id = $3 AND c.state = 'OPEN' AND EXISTS (
+            SELECT 1 FROM calibration_scorers w
+            WHERE w.team_id = $1 AND w.calibration_id = c.id AND w.scorer_id = $4)
+        """,
+        viewer.team_id,
+        activity_id,
+        template_id,
+        viewer.user_id,
+    )
+    return None if row is None else (row["id"], row["version"])
 
 
 async def close_if_complete(connection: Connection, team_id: UUID, calibration_id: UUID, *, now: datetime) -> bool:

@@ -28,7 +28,8 @@ from domain.models.base import new_id
 from domain.models.film_scorecards import Calibration
 from domain.paging import Page, PageRequest, decode_cursor, encode_cursor, page_of
 from domain.scorecard_rules import Question, normalized
-from domain.scorecards import Card, templates_by_id, versions_by_key
+from domain.scorecard_templates import templates_by_id, versions_by_key
+from domain.scorecards import Card
 
 if TYPE_CHECKING:
     from domain.database import Connection

@@ -297,15 +297,47 @@ async def list_threads(connection: Connection, team_id: UUID, activity_id: UUID,
     return page_of(request, found, _cursors("comments", found))
 
 
+async def first_threads(
+    connection: Connection, team_id: UUID, asked: Sequence[tuple[UUID, PageRequest]]
+) -> list[Page[Comment]]:
+    """The first pages of the comments on some activities in sight, in one statement. Served by
+    comments_activity_idx."""
+    rows = await connection.fetch(
+        """
+        SELECT a.place, c.* FROM unnest($2::uuid[], $3::int[]) WITH ORDINALITY AS a (activity_id, wanted, place)
+        CROSS JOIN LATERAL (
+            SELECT * FROM comments c WHERE c.team_id = $1 AND c.activity_id = a.activity_id AND c.parent_id IS NULL
+            ORDER BY c.id LIMIT a.wanted
+        ) c ORDER BY a.place, c.id
+        """,
+        team_id,
+        [activity_id for activity_id, _request in asked],
+        [request.limit + 1 for _activity_id, request in asked],
+    )
+    found: list[list[Comment]] = [[] for _ in asked]
+    for row in rows:
+        values = dict(row)
+        found[values.pop("place") - 1].append(Comment._init_from_db(**values))
+    return [
+        page_of(request, threads, _cursors("comments", threads))
+        for (_activity_id, request), threads in zip(asked, found, strict=True)
+    ]
+
+
 async def count_threads(connection: Connection, team_id: UUID, activity_id: UUID) -> int:
     """How many there are, with the deleted ones."""
-    return int(
-        await connection.fetchval(
-            "SELECT count(*) FROM comments WHERE team_id = $1 AND activity_id = $2 AND parent_id IS NULL",
-            team_id,
-            activity_id,
-        )
+    return (await counts_of_threads(connection, team_id, [activity_id]))[activity_id]
+
+
+async def counts_of_threads(connection: Connection, team_id: UUID, ids: Sequence[UUID]) -> dict[UUID, int]:
+    """The same of some activities, in one statement. Served by comments_activity_idx."""
+    rows = await connection.fetch(
+        "SELECT activity_id, count(*) AS count FROM comments WHERE team_id = $1 AND activity_id = ANY ($2::uuid[]) "
+        "AND parent_id IS NULL GROUP BY activity_id",
+        team_id,
+        list(ids),
     )
+    return dict.fromkeys(ids, 0) | {row["activity_id"]: row["count"] for row in rows}
 
 
 async def comments_by_id(connection: Connection, sight: FilmSight, ids: Sequence[UUID]) -> dict[UUID, Comment]:
@@ -397,17 +429,16 @@ async def count_mentions(connection: Connection, sight: FilmSight, unread: bool 
 async def mark_mentions(
     connection: Connection, viewer: Viewer, ids: Sequence[UUID] | None, *, read: bool, now: datetime
 ) -> int:
-    """Mark some or all of the viewer's mentions as read or unread. Returns how many changed; ids of others' are none.
+    """Mark some or all of the viewer's mentions on film in sight as read or unread. Returns how many changed; ids of
+    others', and of those out of sight, are none.
 
-    Served by mentions_user_idx.
+    Served by mentions_user_idx and mentions_unread_idx.
     """
+    arguments: list[object] = [None if ids is None else list(ids), now if read else None]
+    found = _mentions_condition(await access_film.see_film(connection, viewer), read, arguments)
     status = await connection.execute(
-        "UPDATE mentions SET read_at = $4 WHERE team_id = $1 AND user_id = $2 "
-        "AND ($3::uuid[] IS NULL OR id = ANY ($3)) AND (read_at IS NULL) = $5",
-        viewer.team_id,
-        viewer.user_id,
-        None if ids is None else list(ids),
-        now if read else None,
-        read,
+        f"UPDATE mentions SET read_at = $2 WHERE id IN (SELECT m.id {found} "
+        f"AND ($1::uuid[] IS NULL OR m.id = ANY ($1))) AND read_at IS {'' if read else 'NOT '}NULL",
+        *arguments,
     )
     return int(status.rpartition(" ")[2])

@@ -52,10 +52,12 @@ WITH followed AS (
     SET user_id = coalesce(s.user_id, f.user_id), away_since = CASE WHEN s.deleted THEN now() END
     FROM batch_keys k JOIN batch_stage s USING (external_id)
     WHERE k.changed AND NOT k.fresh AND f.team_id = $1 AND f.id = k.id
-    RETURNING s.external_id, s.deleted, new.*, old.user_id <> new.user_id AS moved
+        AND (f.user_id <> s.user_id OR (f.away_since IS NULL) = s.deleted)
+    RETURNING new.id, old.user_id <> new.user_id AS moved
 ), told AS (
     UPDATE batch_stage s SET {", ".join(f"{name} = f.{name}" for name in FACTS)}
-    FROM followed f WHERE s.external_id = f.external_id AND NOT s.deleted
+    FROM batch_keys k JOIN films f ON f.team_id = $1 AND f.id = k.id
+    WHERE k.changed AND NOT k.fresh AND s.external_id = k.external_id AND NOT s.deleted
 )
 SELECT id FROM followed WHERE moved
 """

@@ -13,7 +13,8 @@ it was for; nobody coaches themselves.
 **Managers** are those in sight who have active reports in sight, or did one of these within the range.
 
 **Not coached lately** are the active reps in sight (but the viewer) with none of these in the last days, the longest
-ago first, who had been with the team for as long.
+ago first, who had been with the team for as long. What was said of their film counts here whoever said it, since who
+sees the rep sees that too; a session only with a coach in sight: others do not exist for the viewer.
 
 **Does it show**: the focus metrics of the plans that a manager coaches, and that ran within the range, by what their
 comparison says (domain/plan_progress.py).
@@ -145,11 +146,12 @@ _COMMENTS = (
     "AND x.deleted_at IS NULL AND EXISTS (SELECT 1 FROM roles r WHERE r.team_id = $1 AND r.id = m.role_id "
     "AND (r.is_admin OR 'TEAM_VIEW' = ANY (r.permissions)))",
 )
+_SESSIONS = "coaching_sessions"
 _ACTS = (
     ("reviews", "reviewer_id", "created_at", ""),
     ("scorecards", "scorer_id", "submitted_at", "AND x.state = 'SUBMITTED' AND x.relation = 'MANAGER'"),
     _COMMENTS,
-    ("coaching_sessions", "coach_id", "held_at", "AND x.state = 'HELD'"),
+    (_SESSIONS, "coach_id", "held_at", "AND x.state = 'HELD'"),
 )
 
 
@@ -325,7 +327,7 @@ async def _not_coached(
     me, started, recent, oldest = (f"${len(arguments) - back}" for back in (3, 2, 1, 0))
     parts = [
         f"""
-        SELECT max(x.{at}) AS at FROM {table} x JOIN users m ON m.team_id = x.team_id AND m.id = x.{who}
+        SELECT max(x.{at}) AS at FROM {table} x JOIN {"people" if table == _SESSIONS else "users"} m ON m.id = x.{who}
         WHERE x.team_id = $1 AND x.user_id = p.id AND x.{who} <> p.id AND x.{at} >= {oldest} {condition}"""
         for table, who, at, condition in _ACTS
     ]

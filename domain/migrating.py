@@ -111,8 +111,9 @@ class Migrator(MigrationExecutor):
             if key == upto:
                 break
             if key in applied:
-                # A step that was applied but whose file is gone has no operations to tell: the loader refuses it.
-                await self.loader.graph.nodes[key].apply(state, dry_run=True, schema_editor=None)
+                step = self.loader.graph.nodes[key]
+                assert step is not None, "the loader refuses a step that was applied and whose file is gone"
+                await step.apply(state, dry_run=True, schema_editor=None)
         return state
 
 

@@ -33,7 +33,8 @@ before it: without it the export broke off. Fields that hold nothing are null or
                     are in the person's own export alone, not in one that an Admin makes
     liveCall        id, direction, counterpart, startedAt, answeredAt, endedAt, endReason: the person's own, while kept
     liveCallJoined  call, mode, state, requestedAt, joinedAt, leftAt, reason: calls that the person was on
-    liveCallNote    call, atSecond, text, private, createdAt: notes that the person wrote
+    liveCallNote    call, atSecond, text, private, createdAt: notes that the person wrote; private ones in the
+                    person's own export alone
     scheduledAction id, kind, title, dueAt, recurrence, timezone, state, source, createdBy, createdAt, endedAt: the
                     person's own and what the person made; of coaching sessions in the person's own export alone
     message         channel, state, createdAt, endedAt: what went out to the person, not what it said
@@ -509,7 +510,11 @@ async def _live_calls(export: PersonalExport) -> AsyncIterator[Record]:
             "call": encode_id("LiveCall", row["call_id"]),
             **_fields(row, "mode", "state", "requested_at", "joined_at", "left_at", "reason"),
         }
-    for row in await _fetch(export, "SELECT * FROM live_call_notes WHERE team_id = $1 AND author_id = $2 ORDER BY id"):
+    for row in await _fetch(
+        export,
+        "SELECT * FROM live_call_notes WHERE team_id = $1 AND author_id = $2 AND ($3 OR NOT private) ORDER BY id",
+        export.own,
+    ):
         yield {
             "record": "liveCallNote",
             "call": encode_id("LiveCall", row["call_id"]),

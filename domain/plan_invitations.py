@@ -332,6 +332,18 @@ async def finish_delivery(connection: Connection, job: ClaimedJob, invitation: I
     return True
 
 
+async def note_telling(connection: Connection, team_id: UUID, invitation_id: UUID, addresses: Sequence[str]) -> None:
+    """Keep who is about to be told by mail, lower case: whoever dies before the delivery is noted, they are told of
+    what becomes of the invitation. `finish_delivery` says who was reached."""
+    await connection.execute(
+        "UPDATE coaching_invitations SET mailed_to = ARRAY(SELECT DISTINCT unnest(mailed_to || $3::text[])) "
+        "WHERE team_id = $1 AND id = $2",
+        team_id,
+        invitation_id,
+        list(addresses),
+    )
+
+
 async def note_failure(connection: Connection, team_id: UUID, invitation_id: UUID, reason: str, now: datetime) -> None:
     """Keep why an invitation could not be delivered, for the coach to see; it is tried again by and by."""
     await connection.execute(

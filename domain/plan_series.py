@@ -110,6 +110,8 @@ async def create_series(connection: Connection, viewer: Viewer, new: NewSeries, 
     if new.first_start.tzinfo is not None:
         raise Invalid("firstStart: a wall clock's time without a zone.", path=("input", "firstStart"))
     first = new.first_start.replace(microsecond=0)
+    # Before it is read in its zone: at the ends of the calendar that is no moment.
+    check_day(first.date(), "firstStart")
     check_time(instant_of(first, zone), new.duration_minutes)
     rule = checked_rule(new.rule)
     check_day(new.ends_on, "endsOn")

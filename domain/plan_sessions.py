@@ -415,7 +415,6 @@ def _condition(sight: SessionSight, wanted: SessionFilter, arguments: list[objec
     for sql, value in (
         ("s.user_id = ", wanted.user_id),
         ("s.coach_id = ", wanted.coach_id),
-        ("s.plan_id = ", wanted.plan_id),
         ("s.starts_at >= ", wanted.since),
         ("s.starts_at < ", wanted.until),
     ):
@@ -425,6 +424,12 @@ def _condition(sight: SessionSight, wanted: SessionFilter, arguments: list[objec
     if wanted.states is not None:
         arguments.append([state.value for state in wanted.states])
         condition += f" AND s.state = ANY (${len(arguments)}::text[])"
+    if wanted.plan_id is not None:
+        assert sight.plans is not None, "lists are asked with the sight of see_sessions"
+        arguments.append(wanted.plan_id)
+        # A draft that the rep does not know of has no sessions for them.
+        condition += f""" AND s.plan_id = ${len(arguments)} AND EXISTS (
+            SELECT 1 FROM coaching_plans p WHERE p.id = s.plan_id AND {sight.plans.filter("p", arguments)})"""
     return condition
 
 

@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import asyncpg
 import orjson
 
 from domain import access, access_plans
@@ -585,32 +586,27 @@ async def save_template(
     items = _check_items(new.items)
     if any(item.due_on is not None for item in items):
         raise Invalid("items: a template says days after the start (dueDays).", path=("input", "items"))
-    taken = await connection.fetchval(
-        "SELECT EXISTS (SELECT 1 FROM coaching_templates WHERE team_id = $1 AND lower(name) = lower($2) "
-        "AND id IS DISTINCT FROM $3)",
-        viewer.team_id,
-        name,
-        template_id,
-    )
-    if taken:
-        raise Conflict("name: another template has it.", path=("input", "name"))
-    row = await connection.fetchrow(
-        """
-        INSERT INTO coaching_templates (id, team_id, name, agenda, focus, items, created_by_id)
-        VALUES ($1, $2, $3, $4, $5::jsonb, $6::jsonb, $7)
-        ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, agenda = EXCLUDED.agenda, focus = EXCLUDED.focus,
-            items = EXCLUDED.items, changed_at = now() RETURNING *
-        """,
-        template_id or new_id(),
-        viewer.team_id,
-        name,
-        checked_text(new.agenda, "agenda", TEXT_LIMIT),
-        orjson.dumps(
-            [{"metric": one.metric, "target": None if one.target is None else str(one.target)} for one in new.focus]
-        ).decode(),
-        orjson.dumps([{"title": item.title, "dueDays": item.due_days} for item in items]).decode(),
-        viewer.user_id,
-    )
+    focus = [{"metric": one.metric, "target": None if one.target is None else str(one.target)} for one in new.focus]
+    try:
+        # coaching_templates_name_key decides, so that of two at once one is told.
+        async with connection.transaction():
+            row = await connection.fetchrow(
+                """
+                INSERT INTO coaching_templates (id, team_id, name, agenda, focus, items, created_by_id)
+                VALUES ($1, $2, $3, $4, $5::jsonb, $6::jsonb, $7)
+                ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, agenda = EXCLUDED.agenda, focus = EXCLUDED.focus,
+                    items = EXCLUDED.items, changed_at = now() RETURNING *
+                """,
+                template_id or new_id(),
+                viewer.team_id,
+                name,
+                checked_text(new.agenda, "agenda", TEXT_LIMIT),
+                orjson.dumps(focus).decode(),
+                orjson.dumps([{"title": item.title, "dueDays": item.due_days} for item in items]).decode(),
+                viewer.user_id,
+            )
+    except asyncpg.UniqueViolationError as error:
+        raise Conflict("name: another template has it.", path=("input", "name")) from error
     assert row is not None
     return CoachingTemplate._init_from_db(**dict(row))
 

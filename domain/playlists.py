@@ -16,7 +16,7 @@ from uuid import UUID
 from domain import access_film
 from domain.access import Viewer
 from domain.access_film import FilmSight, PlaylistSight
-from domain.errors import Conflict, Invalid, NotFound
+from domain.errors import Conflict, Forbidden, Invalid, NotFound
 from domain.film import SHORT_LIMIT, check_moment, check_optional_text, check_text, duration_of, open_film
 from domain.models.activities import Activity
 from domain.models.base import new_id
@@ -215,17 +215,22 @@ async def add_item(
 
 async def _own_item(connection: Connection, viewer: Viewer, item_id: UUID) -> tuple[PlaylistItem, Playlist]:
     """An example of a playlist of the viewer's own, the playlist held. What the owner may not see any more is there
-    for its removal alone."""
-    path = ("input", "itemId")
+    for its removal alone; for others it never was."""
+    missing = NotFound("No such example.", path=("input", "itemId"))
     row = await connection.fetchrow(
         "SELECT * FROM playlist_items WHERE team_id = $1 AND id = $2", viewer.team_id, item_id
     )
     if row is None:
-        raise NotFound("No such example.", path=path)
+        raise missing
     try:
         playlist = await own_playlist(connection, viewer, row["playlist_id"])
     except NotFound as error:
-        raise NotFound("No such example.", path=path) from error
+        raise missing from error
+    except Forbidden as error:
+        film = await access_film.see_film(connection, viewer)
+        if await _place_of(connection, film, row["playlist_id"], item_id) is None:
+            raise missing from error
+        raise
     return PlaylistItem._init_from_db(**dict(row)), playlist
 
 
@@ -344,10 +349,66 @@ async def playlists_by_id(connection: Connection, sight: PlaylistSight, ids: Seq
 
 def _items(film: FilmSight, playlist_id: UUID, arguments: list[object]) -> str:
     arguments.append(playlist_id)
-    condition = f"i.playlist_id = ${len(arguments)} AND f.away_since IS NULL"
+    place = len(arguments)
+    return f"{_seen_items(film, arguments)} AND i.playlist_id = ${place}"
+
+
+def _seen_items(film: FilmSight, arguments: list[object]) -> str:
     return f"""
         FROM playlist_items i JOIN films f ON f.team_id = i.team_id AND f.id = i.activity_id
-        WHERE {condition} AND {film.filter("i", arguments)}"""
+        WHERE f.away_since IS NULL AND {film.filter("i", arguments)}"""
+
+
+async def first_items(
+    connection: Connection, film: FilmSight, asked: Sequence[tuple[UUID, PageRequest]]
+) -> list[Page[PlaylistItem]]:
+    """The first pages of the examples in sight of some playlists, in one statement. Served by
+    playlist_items_position_idx."""
+    arguments: list[object] = [
+        [playlist_id for playlist_id, _request in asked],
+        [request.limit + 1 for _playlist_id, request in asked],
+    ]
+    rows = await connection.fetch(
+        f"""
+        SELECT a.place, i.* FROM unnest($1::uuid[], $2::int[]) WITH ORDINALITY AS a (playlist_id, wanted, place)
+        CROSS JOIN LATERAL (
+            SELECT i.* {_seen_items(film, arguments)} AND i.playlist_id = a.playlist_id
+            ORDER BY i.position, i.id LIMIT a.wanted
+        ) i ORDER BY a.place, i.position, i.id
+        """,
+        *arguments,
+    )
+    found: list[list[PlaylistItem]] = [[] for _ in asked]
+    for row in rows:
+        values = dict(row)
+        found[values.pop("place") - 1].append(PlaylistItem._init_from_db(**values))
+    return [
+        page_of(request, items, [encode_cursor("playlist items", str(one.id)) for one in items])
+        for (_playlist_id, request), items in zip(asked, found, strict=True)
+    ]
+
+
+async def counts_of_items(connection: Connection, film: FilmSight, ids: Sequence[UUID]) -> dict[UUID, int]:
+    """How many examples in sight some playlists have, in one statement. Served by playlist_items_position_idx."""
+    arguments: list[object] = [list(ids)]
+    rows = await connection.fetch(
+        f"SELECT i.playlist_id, count(*) AS count {_seen_items(film, arguments)} "
+        "AND i.playlist_id = ANY ($1::uuid[]) GROUP BY i.playlist_id",
+        *arguments,
+    )
+    return dict.fromkeys(ids, 0) | {row["playlist_id"]: row["count"] for row in rows}
+
+
+async def _place_of(
+    connection: Connection, film: FilmSight, playlist_id: UUID, item_id: UUID
+) -> tuple[int, UUID] | None:
+    """Where an example in sight stands in its playlist; None for what is not there, or hidden. Served by the primary
+    key."""
+    arguments: list[object] = [item_id]
+    row = await connection.fetchrow(
+        f"SELECT i.position, i.id {_items(film, playlist_id, arguments)} AND i.id = $1", *arguments
+    )
+    return None if row is None else (row["position"], row["id"])
 
 
 async def list_items(
@@ -356,14 +417,20 @@ async def list_items(
     """A page of a playlist's examples in sight, in its order. Served by playlist_items_position_idx.
 
     A cursor holds the example's id and no place, which would tell how many are hidden before it.
+
+    Raises:
+        Invalid: the cursor is none of this list, or its example is not there any more.
     """
     arguments: list[object] = []
     condition = _items(film, playlist_id, arguments)
     if request.cursor is not None:
-        arguments += decode_cursor("playlist items", request.cursor, (UUID,))
-        condition += f""" AND (i.position, i.id) {"<" if request.backward else ">"} (
-            SELECT m.position, m.id FROM playlist_items m
-            WHERE m.team_id = i.team_id AND m.id = ${len(arguments)}::uuid)"""
+        (item_id,) = decode_cursor("playlist items", request.cursor, (UUID,))
+        place = await _place_of(connection, film, playlist_id, item_id)
+        if place is None:
+            raise Invalid("The example of this cursor is not there; begin without a cursor.", path=("after",))
+        arguments += place
+        n, sign = len(arguments), "<" if request.backward else ">"
+        condition += f" AND (i.position, i.id) {sign} (${n - 1}::int, ${n}::uuid)"
     direction = "DESC" if request.backward else "ASC"
     arguments.append(request.limit + 1)
     rows = await connection.fetch(

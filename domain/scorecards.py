@@ -1,6 +1,6 @@
-"""Scorecards: templates in versions, and cards that are filled for an activity.
+"""Scorecards: cards that are filled for an activity, by a template (domain/scorecard_templates.py).
 
-A template's questions are published in versions; a card keeps the version that it was begun on, and so its score, for
+A card keeps the version that it was begun on, and so its score, for
 good. There is one card for each activity, template and scorer: a draft that its scorer alone sees, then submitted.
 What a scorer is to the rep (self, peer, manager) is found at every saving and stands from the submission on, whatever
 changes in the team later. A submitted card is not changed; its scorer or an Admin removes it, and it can be filled
@@ -16,56 +16,27 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import asyncpg
 import orjson
 
 from domain import access_film, audit, film_facts, reviews
 from domain.access import Viewer
 from domain.access_film import FilmSight, see_film
 from domain.audit import AuditAction, NewEntry
-from domain.calibration_rounds import close_if_complete
+from domain.calibration_rounds import close_if_complete, open_round_of
 from domain.errors import Conflict, Forbidden, Invalid, NotFound
-from domain.film import SCORED_KINDS, check_optional_text, check_text, open_film
+from domain.film import SCORED_KINDS, check_optional_text, open_film
 from domain.film_facts import LockedFilm
 from domain.models.base import new_id
 from domain.models.film import ReviewWay
-from domain.models.film_scorecards import Relation, ScorecardState, ScorecardTemplate
+from domain.models.film_scorecards import Relation, ScorecardState
 from domain.paging import Page, PageRequest, decode_cursor, encode_cursor, page_of
-from domain.scorecard_rules import Answer, Question, check_answers, check_questions, score
+from domain.scorecard_rules import Answer, check_answers, score
+from domain.scorecard_templates import get_template, get_version
 
 if TYPE_CHECKING:
     from domain.database import Connection
 
-NAME_LIMIT = 100
-DESCRIPTION_LIMIT = 1_000
 NOTE_LIMIT = 10_000
-TEMPLATES_LIMIT = 200
-"""Of a team, archived ones aside."""
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A published version of a template.
-
-    Args:
-        template_id: Of which.
-        version: The how-manieth.
-        questions: What it asks.
-        published_by_id: Who published it.
-        published_at: When.
-    """
-
-    template_id: UUID
-    version: int
-    questions: tuple[Question, ...]
-    published_by_id: UUID | None
-    published_at: datetime
-
-    @classmethod
-    def of(cls, row: Any) -> Version:
-        """From its row."""
-        questions = tuple(Question.of_json(one) for one in orjson.loads(row["questions"]))
-        return cls(row["template_id"], row["version"], questions, row["published_by_id"], row["published_at"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,212 +71,6 @@ class Card:
         return cls(**held)
 
 
-# Templates.
-
-
-async def create_template(
-    connection: Connection, viewer: Viewer, name: str, description: str | None, questions: Sequence[Question]
-) -> ScorecardTemplate:
-    """Make a template with its first version, in the caller's transaction.
-
-    Raises:
-        Forbidden: the viewer lacks `MANAGE_GOALS`.
-        Invalid, Refused: its name or its questions cannot be.
-        Conflict: the team has one of that name, or as many as it can have.
-    """
-    access_film.require_template_making(viewer)
-    title = check_text(name, "name", NAME_LIMIT)
-    text = check_optional_text(description, "description", DESCRIPTION_LIMIT)
-    checked = check_questions(questions)
-    count = await connection.fetchval(
-        "SELECT count(*) FROM scorecard_templates WHERE team_id = $1 AND archived_at IS NULL", viewer.team_id
-    )
-    if count >= TEMPLATES_LIMIT:
-        raise Conflict(f"The team has {TEMPLATES_LIMIT} templates; archive one first.")
-    template_id = new_id()
-    try:
-        async with connection.transaction():
-            await connection.execute(
-                "INSERT INTO scorecard_templates (id, team_id, name, description, created_by_id) "
-                "VALUES ($1, $2, $3, $4, $5)",
-                template_id,
-                viewer.team_id,
-                title,
-                text,
-                viewer.user_id,
-            )
-    except asyncpg.UniqueViolationError as error:
-        raise _name_taken(title) from error
-    await _publish(connection, viewer, template_id, 1, checked)
-    entry = NewEntry(AuditAction.SCORECARD_TEMPLATE_CREATED, ("ScorecardTemplate", template_id), None, {"name": title})
-    await audit.record(connection, viewer, [entry])
-    return await _template(connection, viewer.team_id, template_id)
-
-
-def _name_taken(name: str) -> Conflict:
-    return Conflict(f"name: the team has a template {name!r}; choose another name.", path=("input", "name"))
-
-
-async def _publish(
-    connection: Connection, viewer: Viewer, template_id: UUID, version: int, questions: Sequence[Question]
-) -> None:
-    await connection.execute(
-        "INSERT INTO scorecard_versions (id, team_id, template_id, version, questions, published_by_id) "
-        "VALUES ($1, $2, $3, $4, $5, $6)",
-        new_id(),
-        viewer.team_id,
-        template_id,
-        version,
-        orjson.dumps([question.to_json() for question in questions]).decode(),
-        viewer.user_id,
-    )
-
-
-async def _template(
-    connection: Connection, team_id: UUID, template_id: UUID, *, lock: bool = False
-) -> ScorecardTemplate:
-    row = await connection.fetchrow(
-        f"SELECT * FROM scorecard_templates WHERE team_id = $1 AND id = $2{' FOR UPDATE' if lock else ''}",
-        team_id,
-        template_id,
-    )
-    if row is None:
-        raise NotFound("No such scorecard template.", path=("input", "templateId"))
-    return ScorecardTemplate._init_from_db(**dict(row))
-
-
-@dataclass(frozen=True, slots=True)
-class TemplateChange:
-    """What to change of a template; None stays.
-
-    Args:
-        name: Its name.
-        description: What it is for.
-        archived: Whether it is filled no more.
-        questions: What it asks from now on: a new version.
-        expected_version: The version that the editor saw.
-    """
-
-    name: str | None = None
-    description: str | None = None
-    archived: bool | None = None
-    questions: tuple[Question, ...] | None = None
-    expected_version: int | None = None
-
-
-async def update_template(
-    connection: Connection, viewer: Viewer, template_id: UUID, change: TemplateChange, *, now: datetime
-) -> ScorecardTemplate:
-    """Change a template or publish a new version of it, in the caller's transaction; cards that were begun stay.
-
-    Raises:
-        NotFound: the team has none such.
-        Forbidden: it is somebody else's, and the viewer lacks `MANAGE_TEAM`.
-        Conflict: it has gone on to another version since, or the name is taken.
-        Invalid, Refused: its name or its questions cannot be.
-    """
-    template = await _template(connection, viewer.team_id, template_id, lock=True)
-    access_film.require_template_change(viewer, template.created_by_id)
-    if change.expected_version not in (None, template.current_version):
-        raise Conflict(
-            f"expectedVersion: the template is at version {template.current_version}; look at it again.",
-            path=("input", "expectedVersion"),
-        )
-    name = template.name if change.name is None else check_text(change.name, "name", NAME_LIMIT)
-    description = template.description
-    if change.description is not None:
-        description = check_optional_text(change.description, "description", DESCRIPTION_LIMIT)
-    archived_at = template.archived_at
-    if change.archived is not None and change.archived != (archived_at is not None):
-        archived_at = now if change.archived else None
-    version = template.current_version
-    if change.questions is not None:
-        questions = check_questions(change.questions)
-        if questions != (await _version(connection, viewer.team_id, template_id, version)).questions:
-            version += 1
-            await _publish(connection, viewer, template_id, version, questions)
-    before = (template.name, template.description, template.archived_at, template.current_version)
-    if (name, description, archived_at, version) == before:
-        return template
-    try:
-        async with connection.transaction():
-            await connection.execute(
-                "UPDATE scorecard_templates SET name = $3, description = $4, archived_at = $5, current_version = $6 "
-                "WHERE team_id = $1 AND id = $2",
-                viewer.team_id,
-                template_id,
-                name,
-                description,
-                archived_at,
-                version,
-            )
-    except asyncpg.UniqueViolationError as error:
-        raise _name_taken(name) from error
-    was = {"name": template.name, "version": template.current_version, "archived": template.archived_at is not None}
-    entry = NewEntry(
-        AuditAction.SCORECARD_TEMPLATE_UPDATED,
-        ("ScorecardTemplate", template_id),
-        was,
-        {"name": name, "version": version, "archived": archived_at is not None},
-    )
-    await audit.record(connection, viewer, [entry])
-    return await _template(connection, viewer.team_id, template_id)
-
-
-async def list_templates(connection: Connection, team_id: UUID, *, archived: bool) -> list[ScorecardTemplate]:
-    """The team's templates by name; with those that are archived, or without."""
-    rows = await connection.fetch(
-        "SELECT * FROM scorecard_templates WHERE team_id = $1 AND ($2 OR archived_at IS NULL) ORDER BY name, id",
-        team_id,
-        archived,
-    )
-    return [ScorecardTemplate._init_from_db(**dict(row)) for row in rows]
-
-
-async def templates_by_id(connection: Connection, team_id: UUID, ids: Sequence[UUID]) -> dict[UUID, ScorecardTemplate]:
-    """Templates of the team by their ids."""
-    rows = await connection.fetch(
-        "SELECT * FROM scorecard_templates WHERE team_id = $1 AND id = ANY ($2::uuid[])", team_id, list(ids)
-    )
-    return {row["id"]: ScorecardTemplate._init_from_db(**dict(row)) for row in rows}
-
-
-async def versions_of(connection: Connection, team_id: UUID, ids: Sequence[UUID]) -> dict[UUID, list[Version]]:
-    """All versions of some templates, the newest first. Served by scorecard_versions_version_key."""
-    rows = await connection.fetch(
-        "SELECT * FROM scorecard_versions WHERE team_id = $1 AND template_id = ANY ($2::uuid[]) ORDER BY version DESC",
-        team_id,
-        list(ids),
-    )
-    found: dict[UUID, list[Version]] = {one: [] for one in ids}
-    for row in rows:
-        found[row["template_id"]].append(Version.of(row))
-    return found
-
-
-async def versions_by_key(
-    connection: Connection, team_id: UUID, keys: Sequence[tuple[UUID, int]]
-) -> dict[tuple[UUID, int], Version]:
-    """Versions by template and number. Served by scorecard_versions_version_key."""
-    rows = await connection.fetch(
-        """
-        SELECT v.* FROM unnest($2::uuid[], $3::int[]) w (template_id, version)
-        JOIN scorecard_versions v ON v.team_id = $1 AND v.template_id = w.template_id AND v.version = w.version
-        """,
-        team_id,
-        [template_id for template_id, _ in keys],
-        [version for _, version in keys],
-    )
-    return {(row["template_id"], row["version"]): Version.of(row) for row in rows}
-
-
-async def _version(connection: Connection, team_id: UUID, template_id: UUID, version: int) -> Version:
-    return (await versions_by_key(connection, team_id, [(template_id, version)]))[template_id, version]
-
-
-# Cards.
-
-
 @dataclass(frozen=True, slots=True)
 class CardDraft:
     """What a scorer has answered so far.
@@ -326,7 +91,8 @@ class CardDraft:
 
 
 async def save_card(connection: Connection, viewer: Viewer, draft: CardDraft, *, now: datetime) -> Card:
-    """Begin a card or go on with it, in the caller's transaction.
+    """Begin a card or go on with it, in the caller's transaction. Who is called to a calibration that is open begins
+    the card of that round, whatever became of an earlier draft: nobody scores beside it.
 
     Raises:
         NotFound: the activity is not in sight, or there is no such template.
@@ -338,18 +104,24 @@ async def save_card(connection: Connection, viewer: Viewer, draft: CardDraft, *,
     if film.activity.kind not in SCORED_KINDS:
         raise Invalid("activityId: conversations, calls, meetings and emails are scored.", path=("input", "activityId"))
     card = await _own_card(connection, viewer, draft.activity_id, draft.template_id)
-    version = card.version if card is not None else await _version_to_fill(connection, viewer, draft.template_id)
+    calibration_id = None
     if card is not None:
         _check_open(card, draft.expected_revision)
-    questions = (await _version(connection, viewer.team_id, draft.template_id, version)).questions
+        version = card.version
+    elif (called := await open_round_of(connection, viewer, draft.activity_id, draft.template_id)) is not None:
+        calibration_id, version = called
+    else:
+        version = await _version_to_fill(connection, viewer, draft.template_id)
+    questions = (await get_version(connection, viewer.team_id, draft.template_id, version)).questions
     answers = check_answers(questions, draft.answers, complete=False)
     note = check_optional_text(draft.note, "note", NOTE_LIMIT)
     relation = await access_film.relation_to(connection, viewer, film.activity.user_id)
     row = await connection.fetchrow(
         """
         INSERT INTO scorecards AS s
-            (id, team_id, activity_id, user_id, scorer_id, template_id, version, relation, answers, note, changed_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+            (id, team_id, activity_id, user_id, scorer_id, template_id, version, relation, answers, note, changed_at,
+            calibration_id)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
         ON CONFLICT (team_id, activity_id, scorer_id, template_id) DO UPDATE
         SET answers = EXCLUDED.answers, note = EXCLUDED.note, relation = EXCLUDED.relation,
             changed_at = EXCLUDED.changed_at, revision = s.revision + 1
@@ -366,6 +138,7 @@ async def save_card(connection: Connection, viewer: Viewer, draft: CardDraft, *,
         orjson.dumps({answer.key: answer.to_json() for answer in answers}).decode(),
         note,
         now,
+        calibration_id,
     )
     return Card.of(row)
 
@@ -381,7 +154,7 @@ def _check_open(card: Card, expected_revision: int | None) -> None:
 
 
 async def _version_to_fill(connection: Connection, viewer: Viewer, template_id: UUID) -> int:
-    template = await _template(connection, viewer.team_id, template_id)
+    template = await get_template(connection, viewer.team_id, template_id)
     if template.archived_at is not None:
         raise Invalid("templateId: this template is archived; choose another.", path=("input", "templateId"))
     return template.current_version
@@ -432,7 +205,7 @@ async def submit_card(
     if card.scorer_id != viewer.user_id:
         raise Forbidden("A scorecard is submitted by its scorer.", permission="scorer")
     _check_open(card, expected_revision)
-    questions = (await _version(connection, viewer.team_id, card.template_id, card.version)).questions
+    questions = (await get_version(connection, viewer.team_id, card.template_id, card.version)).questions
     answers = check_answers(questions, card.answers, complete=True)
     relation = await access_film.relation_to(connection, viewer, film.activity.user_id)
     row = await connection.fetchrow(
@@ -536,6 +309,45 @@ async def list_cards(connection: Connection, sight: FilmSight, wanted: CardFilte
     )
     found = [Card.of(row) for row in rows]
     return page_of(request, found, [encode_cursor("scorecards", str(card.id)) for card in found])
+
+
+async def first_cards(
+    connection: Connection, sight: FilmSight, asked: Sequence[tuple[UUID, PageRequest]]
+) -> list[Page[Card]]:
+    """The first pages of the scorecards in sight of some activities, in one statement. Served by
+    scorecards_scorer_key."""
+    arguments: list[object] = [
+        [activity_id for activity_id, _request in asked],
+        [request.limit + 1 for _activity_id, request in asked],
+    ]
+    condition = _condition(sight, CardFilter(), arguments)
+    rows = await connection.fetch(
+        f"""
+        SELECT a.place, c.* FROM unnest($1::uuid[], $2::int[]) WITH ORDINALITY AS a (activity_id, wanted, place)
+        CROSS JOIN LATERAL (
+            SELECT s.* {condition} AND s.activity_id = a.activity_id ORDER BY s.id DESC LIMIT a.wanted
+        ) c ORDER BY a.place, c.id DESC
+        """,
+        *arguments,
+    )
+    found: list[list[Card]] = [[] for _ in asked]
+    for row in rows:
+        found[row["place"] - 1].append(Card.of(row))
+    return [
+        page_of(request, cards, [encode_cursor("scorecards", str(card.id)) for card in cards])
+        for (_activity_id, request), cards in zip(asked, found, strict=True)
+    ]
+
+
+async def counts_of_cards(connection: Connection, sight: FilmSight, ids: Sequence[UUID]) -> dict[UUID, int]:
+    """How many scorecards in sight some activities have, in one statement. Served by scorecards_scorer_key."""
+    arguments: list[object] = [list(ids)]
+    rows = await connection.fetch(
+        f"SELECT s.activity_id, count(*) AS count {_condition(sight, CardFilter(), arguments)} "
+        "AND s.activity_id = ANY ($1::uuid[]) GROUP BY s.activity_id",
+        *arguments,
+    )
+    return dict.fromkeys(ids, 0) | {row["activity_id"]: row["count"] for row in rows}
 
 
 async def count_cards(connection: Connection, sight: FilmSight, wanted: CardFilter) -> int:

@@ -120,7 +120,7 @@ class Inviter:
 
     async def _deliver(self, team_id: UUID, invitation: Invitation) -> Delivery:
         row = invitation.row
-        if invitation.withdrawn and row.delivered_sequence < 0:
+        if invitation.withdrawn and row.delivered_sequence < 0 and not row.mailed_to:
             # Nobody ever heard of it.
             return Delivery(InvitationWay(row.way or InvitationWay.MAIL))
         placed = await self._into_calendar(team_id, invitation)
@@ -130,13 +130,12 @@ class Inviter:
                     "No calendar connection of the coach's can be written to, and no mail server is set "
                     "(SIDELINE_SMTP_URL): connect a CalDAV calendar."
                 )
-            mailed = await self._mail(invitation, invitation.everybody)
+            mailed = await self._mail(team_id, invitation, invitation.everybody)
             return Delivery(InvitationWay.MAIL, mailed_to=mailed)
         mailed = ()
         if self._make_mailer is not None:
-            mailed = await self._mail(
-                invitation, [one for one in invitation.everybody if one.id != invitation.organizer.id]
-            )
+            guests = [one for one in invitation.everybody if one.id != invitation.organizer.id]
+            mailed = await self._mail(team_id, invitation, guests)
         integration_id, place = placed
         if place is None:
             return Delivery(InvitationWay.CALENDAR, integration_id, mailed_to=mailed)
@@ -182,14 +181,17 @@ class Inviter:
         session = VendorSession(self._wire, integration, connector.manifest, secrets, datetime.now(UTC), ours)
         return writer, session
 
-    async def _mail(self, invitation: Invitation, people: Sequence[Person]) -> tuple[str, ...]:
-        """Tell people by mail; who was told before and is not invited any more is told that too. Returns who knows of
-        it now."""
+    async def _mail(self, team_id: UUID, invitation: Invitation, people: Sequence[Person]) -> tuple[str, ...]:
+        """Tell people by mail; who was told before and is not invited any more is told that too. Who is about to be
+        told is noted first, so that a delivery that breaks off leaves nobody behind. Returns who knows of it now."""
         assert self._make_mailer is not None
         sender = Person(invitation.organizer.id, f"{invitation.organizer.name} (Sideline)", self._mail_from)
         told = {one.email.lower(): one for one in people}
         off = [one for one in invitation.row.mailed_to if one not in told]
         method = "CANCEL" if invitation.withdrawn else "REQUEST"
+        if not invitation.withdrawn:
+            async with acquire(team_id) as connection:
+                await plan_invitations.note_telling(connection, team_id, invitation.row.id, list(told))
         mailer = self._make_mailer()
         reached = []
         try:

@@ -11,7 +11,19 @@ from api.context import Context
 from api.loading import Loader
 from api.schema.activities import ACTIVITY_TYPES, Activity, activity_of
 from api.schema.nodes import Connection, connection_of
-from domain import access, access_film, activities, calibrations, comments, individual_view, models, people, reviews
+from domain import (
+    access,
+    access_film,
+    activities,
+    calibrations,
+    comments,
+    individual_view,
+    models,
+    people,
+    playlists,
+    reviews,
+    scorecard_templates,
+)
 from domain import scorecards as cards
 from domain.access import Sight
 from domain.access_film import Colleague
@@ -22,8 +34,9 @@ from domain.errors import NotFound
 from domain.ids import decode_any_id, decode_id
 from domain.individual_view import FilmCounts
 from domain.models.people import Permission
-from domain.paging import Page, decode_cursor, encode_cursor, page_of, page_request
-from domain.scorecards import Card, Version
+from domain.paging import Page, PageRequest, decode_cursor, encode_cursor, page_of, page_request
+from domain.scorecard_templates import Version
+from domain.scorecards import Card
 
 if TYPE_CHECKING:
     from api.schema.film import AddCommentInput, EditCommentInput
@@ -54,6 +67,12 @@ class FilmLoaders:
         self.rounds: Loader[UUID, models.Calibration | None] = self._made(self._rounds)
         self.scorers: Loader[UUID, list[Scorer]] = self._made(self._scorers)
         self.results: Loader[UUID, Result | None] = self._made(self._results)
+        self.threads: Loader[tuple[UUID, PageRequest], Page[models.Comment]] = self._made(self._threads)
+        self.thread_counts: Loader[UUID, int] = self._made(self._thread_counts)
+        self.cards_of: Loader[tuple[UUID, PageRequest], Page[Card]] = self._made(self._cards_of)
+        self.card_counts: Loader[UUID, int] = self._made(self._card_counts)
+        self.items: Loader[tuple[UUID, PageRequest], Page[models.PlaylistItem]] = self._made(self._items)
+        self.item_counts: Loader[UUID, int] = self._made(self._item_counts)
 
     def _made(self, load: Any) -> Loader[Any, Any]:
         made: Loader[Any, Any] = Loader(load)
@@ -117,17 +136,17 @@ class FilmLoaders:
 
     async def _templates(self, ids: list[UUID]) -> list[models.ScorecardTemplate | None]:
         async with self._context.acquire() as connection:
-            found = await cards.templates_by_id(connection, self._team_id, ids)
+            found = await scorecard_templates.templates_by_id(connection, self._team_id, ids)
         return [found.get(one) for one in ids]
 
     async def _template_versions(self, ids: list[UUID]) -> list[list[Version]]:
         async with self._context.acquire() as connection:
-            found = await cards.versions_of(connection, self._team_id, ids)
+            found = await scorecard_templates.versions_of(connection, self._team_id, ids)
         return [found[one] for one in ids]
 
     async def _versions(self, keys: list[tuple[UUID, int]]) -> list[Version]:
         async with self._context.acquire() as connection:
-            found = await cards.versions_by_key(connection, self._team_id, keys)
+            found = await scorecard_templates.versions_by_key(connection, self._team_id, keys)
         return [found[key] for key in keys]
 
     async def _cards(self, ids: list[UUID]) -> list[Card | None]:
@@ -152,6 +171,37 @@ class FilmLoaders:
         async with self._context.acquire() as connection:
             found = await calibrations.results_of(connection, self._team_id, rounds)
         return [found.get(one) for one in ids]
+
+    async def _threads(self, asked: list[tuple[UUID, PageRequest]]) -> list[Page[models.Comment]]:
+        async with self._context.acquire() as connection:
+            return await comments.first_threads(connection, self._team_id, asked)
+
+    async def _thread_counts(self, ids: list[UUID]) -> list[int]:
+        async with self._context.acquire() as connection:
+            found = await comments.counts_of_threads(connection, self._team_id, ids)
+        return [found[one] for one in ids]
+
+    async def _cards_of(self, asked: list[tuple[UUID, PageRequest]]) -> list[Page[Card]]:
+        sight = await self._context.film_sight()
+        async with self._context.acquire() as connection:
+            return await cards.first_cards(connection, sight, asked)
+
+    async def _card_counts(self, ids: list[UUID]) -> list[int]:
+        sight = await self._context.film_sight()
+        async with self._context.acquire() as connection:
+            found = await cards.counts_of_cards(connection, sight, ids)
+        return [found[one] for one in ids]
+
+    async def _items(self, asked: list[tuple[UUID, PageRequest]]) -> list[Page[models.PlaylistItem]]:
+        sight = await self._context.film_sight()
+        async with self._context.acquire() as connection:
+            return await playlists.first_items(connection, sight, asked)
+
+    async def _item_counts(self, ids: list[UUID]) -> list[int]:
+        sight = await self._context.film_sight()
+        async with self._context.acquire() as connection:
+            found = await playlists.counts_of_items(connection, sight, ids)
+        return [found[one] for one in ids]
 
 
 def film_loaders(context: Context) -> FilmLoaders:
@@ -237,16 +287,16 @@ async def delete_comment(context: Context, given: str) -> models.Comment:
 
 
 async def threads_of(context: Context, activity_id: UUID, first: int | None, after: str | None) -> Connection[Any]:
-    """The comments on an activity in sight."""
+    """The comments on an activity in sight; the first pages of many come together."""
     from api.schema.film import Comment
 
-    async def count() -> int:
+    request, loaders = page_request(first, after), film_loaders(context)
+    if request.cursor is None:
+        page = await loaders.threads.load((activity_id, request))
+    else:
         async with context.acquire() as connection:
-            return await comments.count_threads(connection, context.viewer.team_id, activity_id)
-
-    async with context.acquire() as connection:
-        page = await comments.list_threads(connection, context.viewer.team_id, activity_id, page_request(first, after))
-    return connection_of(page, Comment.of, count)
+            page = await comments.list_threads(connection, context.viewer.team_id, activity_id, request)
+    return connection_of(page, Comment.of, lambda: loaders.thread_counts.load(activity_id))
 
 
 async def mentions_connection(

@@ -10,14 +10,15 @@ from api.context import Context
 from api.resolvers.dashboards import days_of
 from api.resolvers.film import activity_id_of, film_loaders, user_ids_of
 from api.schema.nodes import Connection, connection_of
-from domain import access, calibrations, models
+from domain import access, calibrations, models, scorecard_templates
 from domain import scorecards as cards
 from domain.calibrations import NewRound, Report
 from domain.ids import decode_id
 from domain.models.people import Permission
 from domain.paging import page_request
 from domain.scorecard_rules import Answer, Question
-from domain.scorecards import Card, CardDraft, CardFilter, TemplateChange
+from domain.scorecard_templates import TemplateChange
+from domain.scorecards import Card, CardDraft, CardFilter
 
 if TYPE_CHECKING:
     from api.schema.dashboards import RangeInput
@@ -47,14 +48,14 @@ def _card_id(given: str) -> UUID:
 async def list_templates(context: Context, *, archived: bool) -> list[models.ScorecardTemplate]:
     """The team's templates."""
     async with context.acquire() as connection:
-        return await cards.list_templates(connection, context.viewer.team_id, archived=archived)
+        return await scorecard_templates.list_templates(connection, context.viewer.team_id, archived=archived)
 
 
 async def create_template(context: Context, given: CreateScorecardTemplateInput) -> models.ScorecardTemplate:
     """Make a template. Raises what the domain does."""
 
     async def work(connection: Any) -> models.ScorecardTemplate:
-        return await cards.create_template(
+        return await scorecard_templates.create_template(
             connection, context.viewer, given.name, given.description, _questions(given.questions)
         )
 
@@ -68,7 +69,9 @@ async def update_template(context: Context, given: UpdateScorecardTemplateInput)
     change = TemplateChange(given.name, given.description, given.archived, questions, given.expected_version)
 
     async def work(connection: Any) -> models.ScorecardTemplate:
-        return await cards.update_template(connection, context.viewer, template_id, change, now=context.now)
+        return await scorecard_templates.update_template(
+            connection, context.viewer, template_id, change, now=context.now
+        )
 
     return await context.in_transaction(work)
 
@@ -171,6 +174,19 @@ async def cards_connection(
     async with context.acquire() as connection:
         page = await cards.list_cards(connection, sight, wanted, page_request(first, after))
     return connection_of(page, Scorecard.of, count)
+
+
+async def cards_of_activity(
+    context: Context, activity_id: UUID, first: int | None, after: str | None
+) -> Connection[Any]:
+    """A page of the scorecards in sight of an activity; the first pages of many come together."""
+    from api.schema.scorecards import Scorecard
+
+    request, loaders = page_request(first, after), film_loaders(context)
+    if request.cursor is not None:
+        return await cards_connection(context, CardFilter(activity_id=activity_id), first, after)
+    page = await loaders.cards_of.load((activity_id, request))
+    return connection_of(page, Scorecard.of, lambda: loaders.card_counts.load(activity_id))
 
 
 async def start_round(context: Context, given: StartCalibrationInput) -> models.Calibration:

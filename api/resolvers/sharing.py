@@ -8,7 +8,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from api.context import Context
-from api.resolvers.film import activity_id_of, user_ids_of
+from api.resolvers.film import activity_id_of, film_loaders, user_ids_of
 from api.schema.nodes import Connection, connection_of
 from domain import access_film, feedback, models, playlists
 from domain.feedback import NewRequest, Reply, RequestFilter
@@ -124,18 +124,18 @@ async def find_playlist(context: Context, row_id: UUID) -> Any:
 async def items_connection(
     context: Context, playlist_id: UUID, first: int | None, after: str | None
 ) -> Connection[Any]:
-    """The examples of a playlist that the viewer finds, as far as the viewer may see them."""
+    """The examples of a playlist that the viewer finds, as far as the viewer may see them; the first pages of many come
+    together."""
     from api.schema.sharing import PlaylistItem
 
-    film = await context.film_sight()
-
-    async def count() -> int:
+    request, loaders = page_request(first, after), film_loaders(context)
+    if request.cursor is None:
+        page = await loaders.items.load((playlist_id, request))
+    else:
+        film = await context.film_sight()
         async with context.acquire() as connection:
-            return await playlists.count_items(connection, film, playlist_id)
-
-    async with context.acquire() as connection:
-        page = await playlists.list_items(connection, film, playlist_id, page_request(first, after))
-    return connection_of(page, PlaylistItem.of, count)
+            page = await playlists.list_items(connection, film, playlist_id, request)
+    return connection_of(page, PlaylistItem.of, lambda: loaders.item_counts.load(playlist_id))
 
 
 async def ask(context: Context, given: RequestFeedbackInput) -> list[models.FeedbackRequest]:

@@ -74,10 +74,9 @@ class Activity(Node):
     async def scorecards(
         self, info: Info, first: int | None = None, after: str | None = None
     ) -> Connection[Annotated["Scorecard", strawberry.lazy("api.schema.scorecards")]]:
-        from api.resolvers.scorecards import cards_connection
-        from domain.scorecards import CardFilter
+        from api.resolvers.scorecards import cards_of_activity
 
-        return await cards_connection(info.context, CardFilter(activity_id=self.row.id), first, after)
+        return await cards_of_activity(info.context, self.row.id, first, after)
 
 
 @strawberry.type(description="An email sent.")

@@ -38,6 +38,12 @@ _ARGUMENTS: Final[Mapping[str, str]] = {
     "from": "From this day on.",
     "to": "Up to and with this day.",
     "kind": "Of this kind.",
+    "unread": "True: those not read yet; false: those read.",
+    "purpose": "What for.",
+    "archived": "Whether those that are not offered any more are among them.",
+    "templateId": "By this template.",
+    "open": "True: those that go on; false: those that are closed.",
+    "activityId": "The activity.",
     "input": "What is to be done.",
     "includeEnded": "Whether those that do not hold any more are among them.",
     "includeRemoved": "Whether those that were removed are among them.",
@@ -119,6 +125,10 @@ _VALUES: Final[Mapping[str, Mapping[str, str]]] = {
         "ACCOLADE_GRANTED": "Somebody gave an accolade by hand.",
         "ACCOLADE_REVOKED": "An accolade was taken back.",
     },
+    "CalibrationState": {
+        "OPEN": "Scorers fill their scorecards, each without seeing the others'.",
+        "CLOSED": "All may see what each scored.",
+    },
     "CallDirection": {"INBOUND": "The other side called.", "OUTBOUND": "The rep called."},
     "CatchUp": {
         "RUN_ONCE": "However often it fell due while nothing ran, it is done once.",
@@ -175,6 +185,12 @@ _VALUES: Final[Mapping[str, Mapping[str, str]]] = {
         "JSON": "JSON within the file.",
     },
     "ExportFormat": {"CSV": "A table by RFC 4180.", "NDJSON": "A JSON object a line."},
+    "FeedbackState": {
+        "OPEN": "It waits for an answer.",
+        "ANSWERED": "There is a comment or a scorecard for it.",
+        "DECLINED": "Who was asked will not answer.",
+        "WITHDRAWN": "Who asked has taken it back.",
+    },
     "FiscalCalendar": {"MONTHS": "Calendar months.", "FOUR_FOUR_FIVE": "Quarters of 4, 4 and 5 weeks."},
     "GapMeasure": {
         "RATE": "A rate, such as replies of emails.",
@@ -269,6 +285,16 @@ _VALUES: Final[Mapping[str, Mapping[str, str]]] = {
         "LIVE_CALL_STUDIO": "See and join live calls of people in scope.",
         "MANAGE_TEAM": "Manage users, groups, roles, integrations and the team's settings.",
     },
+    "PlaylistAudience": {
+        "PRIVATE": "For its owner.",
+        "GROUP": "For a group and all groups below it.",
+        "TEAM": "For everybody on the team.",
+    },
+    "ReviewWay": {
+        "MARKED": "They said so.",
+        "COMMENT": "They commented on it.",
+        "SCORECARD": "They filled a scorecard.",
+    },
     "ScheduledActionKind": {
         "GOAL_REMINDER": "Tells how goals stand.",
         "DIGEST": "Tells what happened, who falls behind and what is to come.",
@@ -285,6 +311,20 @@ _VALUES: Final[Mapping[str, Mapping[str, str]]] = {
         "NOTHING_TO_SCORE": "Nothing of what the score is made of can be counted.",
     },
     "ScoreKind": {"ACTIVITY": "What reps do.", "OBJECTIVE": "What comes of it."},
+    "ScorecardQuestionKind": {
+        "SCALE": "A whole number from 1 up.",
+        "YES_NO": "Yes or no.",
+        "TEXT": "Words, which count for nothing in the score.",
+    },
+    "ScorecardState": {
+        "DRAFT": "Being filled; its scorer alone sees it.",
+        "SUBMITTED": "Filled for good.",
+    },
+    "ScorerRelation": {
+        "SELF": "The rep themselves.",
+        "PEER": "A colleague.",
+        "MANAGER": "Somebody above the rep, or an Admin.",
+    },
     "SetupState": {
         "DONE": "Done.",
         "MISSING": "To be done.",

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import Enum
+from typing import Annotated
 from uuid import UUID
 
 import strawberry
@@ -322,7 +323,7 @@ class FilmQuery:
         info: Info,
         activity_id: strawberry.ID,
         purpose: ColleaguePurpose = ColleaguePurpose.MENTION,
-        search: str | None = None,
+        search: Annotated[str | None, strawberry.argument(description="With this in the name, in any case.")] = None,
         first: int | None = None,
         after: str | None = None,
     ) -> ColleagueConnection:

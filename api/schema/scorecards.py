@@ -14,7 +14,7 @@ from api.schema.errors import UserError, told
 from api.schema.fields import Info, reading, writing
 from api.schema.film import Colleague, colleague
 from api.schema.nodes import Connection, Node, global_id
-from domain import agreement, models, scorecard_rules, scorecards
+from domain import agreement, models, scorecard_rules, scorecard_templates, scorecards
 from domain.calibrations import Report, Scorer
 from domain.models.people import Permission
 
@@ -69,10 +69,10 @@ class ScorecardTemplateVersion:
     version: int = strawberry.field(description="The how-manieth.")
     published_at: datetime = strawberry.field(description="When.")
     questions: list[ScorecardQuestion] = strawberry.field(description="What it asks, in order.")
-    found: strawberry.Private[scorecards.Version]
+    found: strawberry.Private[scorecard_templates.Version]
 
     @classmethod
-    def of(cls, found: scorecards.Version) -> "ScorecardTemplateVersion":
+    def of(cls, found: scorecard_templates.Version) -> "ScorecardTemplateVersion":
         return cls(
             version=found.version,
             published_at=found.published_at,

@@ -1,6 +1,7 @@
 """Film that is shown to others: playlists of examples, and requests for feedback."""
 
 from datetime import date, datetime
+from typing import Annotated
 
 import strawberry
 
@@ -257,7 +258,11 @@ class FeedbackRequestFilter:
 class SharingQuery:
     @reading("The playlists that the viewer finds, by name: their own, and those shared with their groups or the team.")
     async def playlists(
-        self, info: Info, first: int | None = None, after: str | None = None, search: str | None = None
+        self,
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        search: Annotated[str | None, strawberry.argument(description="With this in the name, in any case.")] = None,
     ) -> Connection[Playlist]:
         from api.resolvers.sharing import playlists_connection
 

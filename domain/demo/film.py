@@ -25,7 +25,8 @@ from domain.identity import identify_user
 from domain.models.film_sharing import FeedbackState, PlaylistAudience
 from domain.playlists import ItemContent, PlaylistContent
 from domain.scorecard_rules import Answer, Question, QuestionKind
-from domain.scorecards import CardDraft, TemplateChange
+from domain.scorecard_templates import TemplateChange, create_template, update_template
+from domain.scorecards import CardDraft
 
 FILM_DAYS = 28
 _ZONE = ZoneInfo(TIMEZONE)
@@ -125,14 +126,10 @@ async def create_film(connection: Connection, team_id: UUID, today: date) -> Non
     stage = _Stage(connection, people, midnight)
     manager = people[_MANAGERS["East"]]
     discovery = (
-        await scorecards.create_template(
-            connection, manager, "Discovery", "The first talk with somebody new.", _DISCOVERY
-        )
+        await create_template(connection, manager, "Discovery", "The first talk with somebody new.", _DISCOVERY)
     ).id
     objections = (
-        await scorecards.create_template(
-            connection, manager, "Objections", "What the other side had against it.", _OBJECTIONS
-        )
+        await create_template(connection, manager, "Objections", "What the other side had against it.", _OBJECTIONS)
     ).id
     if not talks:
         return
@@ -140,7 +137,7 @@ async def create_film(connection: Connection, team_id: UUID, today: date) -> Non
     chosen = _chosen(talks)
     for talk in (one for one in chosen if one.at < half):
         await _review(stage, talk, discovery)
-    await scorecards.update_template(connection, manager, discovery, TemplateChange(questions=_DISCOVERY_2), now=half)
+    await update_template(connection, manager, discovery, TemplateChange(questions=_DISCOVERY_2), now=half)
     for talk in (one for one in chosen if one.at >= half):
         await _review(stage, talk, discovery)
     rest = [talk for talk in talks if talk not in chosen]

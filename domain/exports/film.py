@@ -12,7 +12,17 @@ from uuid import UUID
 
 import msgspec
 
-from domain import access, access_film, activities, calibrations, comments, feedback, playlists, scorecards
+from domain import (
+    access,
+    access_film,
+    activities,
+    calibrations,
+    comments,
+    feedback,
+    playlists,
+    scorecard_templates,
+    scorecards,
+)
 from domain.access_film import FilmSight
 from domain.errors import NotFound
 from domain.exports.activities import TYPE_NAMES
@@ -51,7 +61,8 @@ from domain.models import (
 )
 from domain.models.people import Permission
 from domain.paging import PageRequest
-from domain.scorecards import Card, CardFilter, Version
+from domain.scorecard_templates import Version
+from domain.scorecards import Card, CardFilter
 
 _K = ColumnKind
 
@@ -327,11 +338,11 @@ async def _read_cards(look: Look, given: CardsArguments, request: PageRequest, c
     people = {one for card in page.nodes for one in (card.user_id, card.scorer_id)}
     around = await _around(look, film, chosen, (card.activity_id for card in page.nodes), people)
     ids = sorted({card.template_id for card in page.nodes})
-    templates = await scorecards.templates_by_id(look.connection, team_id, ids)
+    templates = await scorecard_templates.templates_by_id(look.connection, team_id, ids)
     versions: Mapping[tuple[UUID, int], Version] = {}
     if chosen.any("answers"):
         keys = sorted({(card.template_id, card.version) for card in page.nodes})
-        versions = await scorecards.versions_by_key(look.connection, team_id, keys)
+        versions = await scorecard_templates.versions_by_key(look.connection, team_id, keys)
     return Rows.of(
         page,
         [
@@ -382,7 +393,7 @@ async def _read_rounds(look: Look, given: RoundsArguments, request: PageRequest,
         look, film, chosen, (one.activity_id for one in page.nodes), {one.organizer_id for one in page.nodes}
     )
     ids = sorted({one.template_id for one in page.nodes})
-    templates = await scorecards.templates_by_id(look.connection, look.viewer.team_id, ids)
+    templates = await scorecard_templates.templates_by_id(look.connection, look.viewer.team_id, ids)
     return Rows.of(page, [RoundRow(one, templates.get(one.template_id), around) for one in page.nodes])
 
 

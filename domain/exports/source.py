@@ -37,7 +37,8 @@ WHOLE_LIST_ROWS = 20_000
 LONGEST_LIST = 1_000
 """Ids or names in one argument."""
 
-Text = Annotated[str, msgspec.Meta(max_length=1_000)]
+Text = Annotated[str, msgspec.Meta(max_length=1_000, pattern=r"^[^\x00]*$")]
+"""PostgreSQL's text holds no NUL."""
 Texts = Annotated[list[Text], msgspec.Meta(max_length=LONGEST_LIST)]
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 

@@ -14,6 +14,7 @@ from domain.models.audit import AuditEntry, AuditHead
 from domain.models.documents import TrustedDocument
 from domain.models.erasure import ErasedName
 from domain.models.events import Event, EventHead, EventRelay, MetricChange
+from domain.models.exports import Export, ExportChunk
 from domain.models.film import Comment, CommentVersion, Film, Mention, Review, ReviewWay
 from domain.models.film_scorecards import (
     Calibration,
@@ -26,7 +27,6 @@ from domain.models.film_scorecards import (
     ScorecardVersion,
 )
 from domain.models.film_sharing import FeedbackRequest, FeedbackState, Playlist, PlaylistAudience, PlaylistItem
-from domain.models.exports import Export, ExportChunk
 from domain.models.goals import Goal, GoalEvaluation, GoalPeriod, GoalState, GoalVersion, IdempotencyKey
 from domain.models.imports import Import, ImportChunk, QuarantinedRecord
 from domain.models.integrations import (

@@ -33,7 +33,7 @@ from graphql import GraphQLInterfaceType, GraphQLObjectType, get_named_type
 from api import exports as api_exports
 from api.app import create_app
 from api.schema.root import schema
-from domain import calibrations, comments, feedback, playlists, scorecards
+from domain import calibrations, comments, feedback, playlists, scorecard_templates, scorecards
 from domain.actions import NewAction, put_action
 from domain.calibrations import NewRound
 from domain.comments import NewComment
@@ -305,7 +305,7 @@ async def furnish_film(world: World) -> None:
 
     async def work(connection: Any) -> None:
         questions = [Question("calm", "Calm?", QuestionKind.SCALE, 5), Question("said", "Said?", QuestionKind.TEXT)]
-        template = await scorecards.create_template(connection, boss, "Calls", None, questions)
+        template = await scorecard_templates.create_template(connection, boss, "Calls", None, questions)
         shelf = await playlists.create_playlist(
             connection, boss, PlaylistContent("Good ones", "=1", PlaylistAudience.TEAM, None)
         )
@@ -316,7 +316,7 @@ async def furnish_film(world: World) -> None:
             card = await scorecards.save_card(connection, boss, CardDraft(call, template.id, answers), now=now)
             await scorecards.submit_card(connection, boss, card.id, expected_revision=None, now=now)
             await playlists.add_item(connection, boss, shelf.id, call, ItemContent(1, 5, "Listen"))
-        other = await scorecards.create_template(connection, boss, "Rounds", None, questions)
+        other = await scorecard_templates.create_template(connection, boss, "Rounds", None, questions)
         await calibrations.start(connection, boss, NewRound(calls["same"], other.id, (boss.user_id, second)))
         await feedback.ask(
             connection, me, NewRequest(calls["me"], (world.users["same"],), "How was I?"), today=now.date()

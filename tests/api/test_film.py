@@ -477,6 +477,44 @@ async def test_a_calibration_and_its_report(api: Api) -> None:
     assert [one["mine"] for one in mine] == [{"value": "1", "available": True}, {"value": "0.5", "available": True}]
 
 
+async def test_a_template_goes_on(api: Api) -> None:
+    team = await scene()
+    manager, rep, rival = [await api.token(team.users[name]) for name in ("manager", "rep", "rival")]
+    made = (await api.data(manager, TEMPLATE))["createScorecardTemplate"]["template"]
+    assert [one["weight"] for one in made["questions"]] == ["2", "1", "0"]
+    update = """mutation($input: UpdateScorecardTemplateInput!) { updateScorecardTemplate(input: $input) {
+        template { name version archived questions { key } versions { version publishedBy { name } questions { key } } }
+        errors { code path } } }"""
+    questions = [{"key": "opening", "text": "Better?", "kind": "YES_NO"}]
+    given = {"templateId": made["id"], "name": "First talk", "questions": questions, "expectedVersion": 1}
+    assert (await api.data(manager, update, input=given))["updateScorecardTemplate"] == {
+        "template": {
+            "name": "First talk",
+            "version": 2,
+            "archived": False,
+            "questions": [{"key": "opening"}],
+            "versions": [
+                {"version": 2, "publishedBy": {"name": "Manager"}, "questions": [{"key": "opening"}]},
+                {
+                    "version": 1,
+                    "publishedBy": {"name": "Manager"},
+                    "questions": [{"key": "opening"}, {"key": "agenda"}, {"key": "advice"}],
+                },
+            ],
+        },
+        "errors": [],
+    }
+    again = (await api.data(manager, update, input=given))["updateScorecardTemplate"]
+    assert again == {"template": None, "errors": [{"code": "CONFLICT", "path": ["input", "expectedVersion"]}]}
+    for token in (rep, rival):
+        answer = await api.query(token, update, input=given)
+        assert answer["errors"][0]["extensions"]["permission"] == "MANAGE_TEAM"
+    await api.data(manager, update, input={"templateId": made["id"], "archived": True})
+    listed = "query($archived: Boolean!) { scorecardTemplates(archived: $archived) { name } }"
+    assert (await api.data(rep, listed, archived=False))["scorecardTemplates"] == []
+    assert (await api.data(rep, listed, archived=True))["scorecardTemplates"] == [{"name": "First talk"}]
+
+
 async def test_playlists(api: Api) -> None:
     team = await scene()
     manager, rep, peer = [await api.token(team.users[name]) for name in ("manager", "rep", "peer")]

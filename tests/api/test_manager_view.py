@@ -206,7 +206,7 @@ async def test_the_numbers_are_those_of_a_brute_force(api: Api, seed: int) -> No
         since = floor.today - timedelta(19)
         expected = {}
         for rep in floor.reps:
-            at = oracle.last_coached(acts, rep)
+            at = oracle.last_coached(acts, rep, seen)
             late = at is None or at.astimezone(ZoneInfo(ZONE)).date() < since
             if rep in seen and late and people[rep]["started_on"] <= since:
                 expected[rep] = at

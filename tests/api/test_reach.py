@@ -17,6 +17,7 @@ REASONS = {
     "workers/accolades.py": "which teams are due?",
     "workers/actions.py": "which actions are due?",
     "workers/messages.py": "which messages are due?",
+    "workers/gauges.py": "how much waits, of all teams?",
     "workers/goals.py": "which teams are due?",
     "workers/invitations.py": "which teams have coaching to look after?",
     "workers/demo_calls.py": "which is the demo team?",

@@ -39,6 +39,7 @@ from domain import (
     retention,
     reviews,
     rollups,
+    scorecard_templates,
     scorecards,
 )
 from domain.access import Sight
@@ -76,7 +77,7 @@ async def numbers(team: FilmTeam, table: str = "rollup_days") -> dict[str, Any]:
 async def test_any_sequence_equals_a_recount(database: str, seed: int) -> None:
     random = Random(seed)
     team = await FilmTeam().build(timezone="America/New_York")
-    template = await team.do("manager", scorecards.create_template, "Discovery", None, QUESTIONS)
+    template = await team.do("manager", scorecard_templates.create_template, "Discovery", None, QUESTIONS)
     held: dict[str, dict[str, Any]] = {}
     zone = "America/New_York"
     names = [f"c{number}" for number in range(6)]
@@ -370,7 +371,7 @@ async def test_marking_at_once_is_marking_once(database: str) -> None:
 
 async def scored(team: FilmTeam, *names: str) -> Any:
     """A template, with a submitted card of 80 points by each."""
-    template = await team.do("manager", scorecards.create_template, "Discovery", None, QUESTIONS)
+    template = await team.do("manager", scorecard_templates.create_template, "Discovery", None, QUESTIONS)
     for name in names:
         draft = CardDraft(await team.activity(), template.id, answers(4, agenda=True, advice="More questions"))
         card = await team.do(name, scorecards.save_card, replace(draft, note=f"By {name}"), now=NOW)

@@ -158,15 +158,16 @@ async def test_a_persons_export(database: str) -> None:
     await team.join(call, mode=JoinMode.WHISPER)
     await note(team, call, team.managers[0], "well done", private=True)
 
-    async def export(user_id: UUID) -> list[dict[str, Any]]:
-        admin = await team.viewer(team.admin_id)
-        made = await personal_data.begin_export(admin, user_id)
+    async def export(user_id: UUID, *, by: UUID | None = None) -> list[dict[str, Any]]:
+        made = await personal_data.begin_export(await team.viewer(by or team.admin_id), user_id)
         lines = b"".join([lot async for lot in made.lines()]).splitlines()
         return [one for one in map(orjson.loads, lines) if one["record"].startswith("liveCall")]
 
     (own,) = await export(team.reps[0])
     assert (own["record"], own["counterpart"]) == ("liveCall", "Dana")
-    joined, written = await export(team.managers[0])
+    joined, written = await export(team.managers[0], by=team.managers[0])
+    # What is private is its author's alone, Admins included.
+    assert await export(team.managers[0]) == [joined]
     assert (joined["record"], joined["mode"], joined["state"]) == ("liveCallJoined", "WHISPER", "REQUESTED")
     assert (written["record"], written["text"], written["private"]) == ("liveCallNote", "well done", True)
 

@@ -21,7 +21,7 @@ from uuid import UUID
 
 import pytest
 
-from domain import access_film, calibrations, comments, scorecards
+from domain import access_film, calibrations, comments, scorecard_templates, scorecards
 from domain.access_film import ScorecardPlace
 from domain.calibrations import NewRound
 from domain.comments import NewComment
@@ -30,14 +30,15 @@ from domain.errors import Conflict, Forbidden, Invalid, NotFound, Refused
 from domain.models.film_scorecards import Relation
 from domain.paging import page_request
 from domain.scorecard_rules import QuestionKind
-from domain.scorecards import Card, CardDraft, CardFilter, TemplateChange
+from domain.scorecard_templates import TemplateChange, create_template, update_template
+from domain.scorecards import Card, CardDraft, CardFilter
 from tests.domain.film_team import NOW, QUESTIONS, FilmTeam, answers
 from tests.domain.test_film import numbers
 from tests.factories import make_role
 
 
 async def template_of(team: FilmTeam, name: str = "Discovery") -> UUID:
-    found: UUID = (await team.do("manager", scorecards.create_template, name, None, QUESTIONS)).id
+    found: UUID = (await team.do("manager", create_template, name, None, QUESTIONS)).id
     return found
 
 
@@ -85,15 +86,23 @@ async def test_a_card_keeps_its_version(database: str) -> None:
     assert (await submit(team, "manager", old.id)).score == Decimal("83.3333")
     other = (replace(QUESTIONS[0], weight=Decimal(1), steps=10), *QUESTIONS[1:])
     changed = await team.do(
-        "manager", scorecards.update_template, template, TemplateChange(questions=other, expected_version=1), now=NOW
+        "manager",
+        update_template,
+        template,
+        TemplateChange(questions=other, expected_version=1),
+        now=NOW,
     )
     assert changed.current_version == 2
     with pytest.raises(Conflict, match="version 2"):
         await team.do(
-            "manager", scorecards.update_template, template, TemplateChange(name="x", expected_version=1), now=NOW
+            "manager",
+            update_template,
+            template,
+            TemplateChange(name="x", expected_version=1),
+            now=NOW,
         )
     # The same questions again are no version.
-    same = await team.do("manager", scorecards.update_template, template, TemplateChange(questions=other), now=NOW)
+    same = await team.do("manager", update_template, template, TemplateChange(questions=other), now=NOW)
     assert same.current_version == 2
     fresh = await save(team, "admin", template, 10)
     assert (fresh.version, (await submit(team, "admin", fresh.id)).score) == (2, 100)
@@ -106,7 +115,7 @@ async def test_a_card_keeps_its_version(database: str) -> None:
     rows = await team.fetch("SELECT version, score FROM scorecards WHERE team_id = $1 ORDER BY created_at, id")
     assert [(row["version"], row["score"]) for row in rows] == [(1, Decimal("83.3333")), (1, 100), (2, 100)]
     async with acquire(team.team_id) as connection:
-        versions = (await scorecards.versions_of(connection, team.team_id, [template]))[template]
+        versions = (await scorecard_templates.versions_of(connection, team.team_id, [template]))[template]
     assert [one.version for one in versions] == [2, 1]
     assert versions[1].questions == tuple(
         replace(one, weight=Decimal(0)) if one.kind is QuestionKind.TEXT else one for one in QUESTIONS
@@ -187,23 +196,23 @@ async def test_who_makes_and_changes_templates(database: str) -> None:
     team = await FilmTeam().build()
     for name in ("rep", "lead"):
         with pytest.raises(Forbidden) as refused:
-            await team.do(name, scorecards.create_template, "x", None, QUESTIONS)
+            await team.do(name, create_template, "x", None, QUESTIONS)
         assert refused.value.permission == "MANAGE_GOALS"
     template = await template_of(team)
     with pytest.raises(Conflict, match="has a template"):
         await template_of(team, "discovery")
     for name in ("rep", "rival"):
         with pytest.raises(Forbidden) as refused:
-            await team.do(name, scorecards.update_template, template, TemplateChange(name="x"), now=NOW)
+            await team.do(name, update_template, template, TemplateChange(name="x"), now=NOW)
         assert refused.value.permission == "MANAGE_TEAM"
     await save(team, "lead", template)
-    await team.do("admin", scorecards.update_template, template, TemplateChange(archived=True), now=NOW)
+    await team.do("admin", update_template, template, TemplateChange(archived=True), now=NOW)
     await save(team, "lead", template)
     with pytest.raises(Invalid, match="archived"):
         await save(team, "manager", template)
     again = await template_of(team, "DISCOVERY")
     with pytest.raises(Conflict, match="has a template"):
-        await team.do("admin", scorecards.update_template, template, TemplateChange(archived=False), now=NOW)
+        await team.do("admin", update_template, template, TemplateChange(archived=False), now=NOW)
     assert again != template
 
 

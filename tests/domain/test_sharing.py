@@ -17,7 +17,7 @@ from uuid import UUID
 
 import pytest
 
-from domain import access_film, activities, comments, feedback, playlists, scorecards
+from domain import access_film, activities, comments, feedback, playlists, scorecard_templates, scorecards
 from domain.activities import ActivityFilter
 from domain.comments import NewComment
 from domain.database import ALL_TEAMS, acquire
@@ -242,7 +242,7 @@ async def test_declining_and_withdrawing_close_the_door(database: str, state: Fe
 
 async def test_a_scorecard_by_who_was_asked(database: str) -> None:
     team = await FilmTeam().build()
-    template = (await team.do("manager", scorecards.create_template, "Discovery", None, QUESTIONS)).id
+    template = (await team.do("manager", scorecard_templates.create_template, "Discovery", None, QUESTIONS)).id
     draft = CardDraft(await team.activity(), template, answers())
     mine = await team.do("manager", scorecards.save_card, draft, now=NOW)
     await team.do("manager", scorecards.submit_card, mine.id, expected_revision=None, now=NOW)

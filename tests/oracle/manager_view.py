@@ -56,6 +56,6 @@ def counts(
     return found
 
 
-def last_coached(acts: Collection[Act], rep: UUID) -> datetime | None:
-    """When somebody last coached a rep, in sight or not."""
-    return max((at for _what, _who, user, at in acts if user == rep), default=None)
+def last_coached(acts: Collection[Act], rep: UUID, seen: Collection[UUID]) -> datetime | None:
+    """When somebody last coached a rep, in sight or not; of sessions, those with a coach who is seen."""
+    return max((at for what, who, user, at in acts if user == rep and (what != "session" or who in seen)), default=None)

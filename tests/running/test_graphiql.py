@@ -69,7 +69,7 @@ async def run_tab(page: Page, name: str) -> None:
 def test_the_examples_are_valid(running: Running) -> None:
     schema = build_client_schema(running.installation.query(running.tokens["rep@demo.test"], get_introspection_query()))
     files = sorted(EXAMPLES.glob("*.graphql"))
-    assert len(files) == 11
+    assert len(files) == 21
     for file in files:
         assert validate(schema, parse(file.read_text())) == [], file.name
 
@@ -110,6 +110,14 @@ async def test_graphiql(running: Running) -> None:
         _set_a_goal(running, "manager@demo.test", "manager@demo.test", 4321)
         await result(page, '"target": "4321"')
         await page.click(".graphiql-execute-button")  # which stops it
+
+        for tab, shown in (
+            ("ManagerView", '"repsCoached"'),
+            ("CoachingOpportunities", '"explanation"'),
+            ("Scores", '"rank": 1'),
+        ):
+            await run_tab(page, tab)
+            await result(page, shown)
 
         await run_tab(page, "Access")
         assert "LIVE_CALL_STUDIO" in await result(page, '"landingTab": "TEAM"')

@@ -407,6 +407,41 @@ async def test_guests_of_a_calendar_are_told_by_mail_and_so_is_who_is_not_one_an
     }
 
 
+async def test_who_was_told_before_a_delivery_broke_off_is_told_of_its_end(database: str, post: PostOffice) -> None:
+    wire = wire_to()
+    office = Office(wire)
+    office.hire(post.url)  # type: ignore[attr-defined]
+    try:
+        await office.prepare(None)
+        async with acquire(ALL_TEAMS) as connection:
+            role = await make_role(connection, office.team)
+            co = await make_user(
+                connection, office.team, role, email="co@sideline.test", manager_id=office.coach_id, name="Co"
+            )
+        post.rcpt = lambda recipient: "451 4.3.0 Later" if recipient.startswith("co@") else None
+        at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
+        new = NewSession(office.rep_id, at, co_coach_ids=frozenset({co}))
+        view = await office.do(lambda connection: plan_sessions.plan_session(connection, office.coach, new))
+        await office.work()
+        told = {mail.recipients[0] for mail in post.taken}
+        assert told == {"coach@sideline.test", "rep@elsewhere.test"}
+        assert (await office.invitation())["delivered_sequence"] == -1
+        post.taken.clear()
+        post.rcpt = lambda _recipient: None
+        await office.do(
+            lambda connection: plan_sessions.end_session(
+                connection, office.coach, view.session.id, SessionState.CANCELLED, datetime.now(UTC)
+            )
+        )
+        await office.hurry()
+        await office.work()
+        assert told <= {mail.recipients[0] for mail in post.taken}
+        assert {calendar_of(mail)[0] for mail in post.taken} == {"CANCEL"}
+        assert list((await office.invitation())["mailed_to"]) == []
+    finally:
+        await wire.close()
+
+
 async def test_a_calendar_that_refuses_gives_way_to_mail_and_no_way_is_told(
     office: Office, radicale: CaldavDouble, post: PostOffice
 ) -> None:

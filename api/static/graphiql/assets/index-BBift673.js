@@ -1,4 +1,4 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/graphql-f7tI67DK.js","assets/rolldown-runtime-BWaJ3C7D.js","assets/mouseTarget-CiBcvzbX.js","assets/monaco-editor-CyX3BMav.js","assets/monaco-editor-BJrMNzil.css","assets/lite-ByinpN3n.js","assets/babel-BrgQiztH.js"])))=>i.map(i=>d[i]);
+const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/graphql-f7tI67DK.js","assets/rolldown-runtime-BWaJ3C7D.js","assets/mouseTarget-B4OjGna4.js","assets/monaco-editor-B2oaVSur.js","assets/monaco-editor-BJrMNzil.css","assets/lite-mIu_EbJq.js","assets/babel-BrgQiztH.js"])))=>i.map(i=>d[i]);
 import{a as e,i as t,n,r,t as i}from"./rolldown-runtime-BWaJ3C7D.js";function a(e){return new Worker(`/graphql/static/assets/json.worker-ky6CAS4V.js`,{type:`module`,name:e?.name})}function o(e){return new Worker(`/graphql/static/assets/graphql.worker-CnQW6F4w.js`,{type:`module`,name:e?.name})}function s(e){return new Worker(`/graphql/static/assets/editor.worker-DEFT_Yb2.js`,{type:`module`,name:e?.name})}globalThis.MonacoEnvironment={getWorker(e,t){switch(console.info(`setup-workers/vite`,{label:t}),t){case`json`:return new a;case`graphql`:return new o}return new s}};var c=i((e=>{var t=Symbol.for(`react.transitional.element`),n=Symbol.for(`react.portal`),r=Symbol.for(`react.fragment`),i=Symbol.for(`react.strict_mode`),a=Symbol.for(`react.profiler`),o=Symbol.for(`react.consumer`),s=Symbol.for(`react.context`),c=Symbol.for(`react.forward_ref`),l=Symbol.for(`react.suspense`),u=Symbol.for(`react.memo`),d=Symbol.for(`react.lazy`),f=Symbol.for(`react.activity`),p=Symbol.for(`react.view_transition`),m=Symbol.iterator;function h(e){return typeof e!=`object`||!e?null:(e=m&&e[m]||e[`@@iterator`],typeof e==`function`?e:null)}var g={isMounted:function(){return!1},enqueueForceUpdate:function(){},enqueueReplaceState:function(){},enqueueSetState:function(){}},_=Object.assign,v={};function y(e,t,n){this.props=e,this.context=t,this.refs=v,this.updater=n||g}y.prototype.isReactComponent={},y.prototype.setState=function(e,t){if(typeof e!=`object`&&typeof e!=`function`&&e!=null)throw Error(`takes an object of state variables to update or a function which returns an object of state variables.`);this.updater.enqueueSetState(this,e,t,`setState`)},y.prototype.forceUpdate=function(e){this.updater.enqueueForceUpdate(this,e,`forceUpdate`)};function b(){}b.prototype=y.prototype;function x(e,t,n){this.props=e,this.context=t,this.refs=v,this.updater=n||g}var S=x.prototype=new b;S.constructor=x,_(S,y.prototype),S.isPureReactComponent=!0;var C=Array.isArray;function w(){}var T={H:null,A:null,T:null,S:null},E=Object.prototype.hasOwnProperty;function D(e,n,r){var i=r.ref;return{$$typeof:t,type:e,key:n,ref:i===void 0?null:i,props:r}}function O(e,t){return D(e.type,t,e.props)}function k(e){return typeof e==`object`&&!!e&&e.$$typeof===t}function A(e){var t={"=":`=0`,":":`=2`};return`$`+e.replace(/[=:]/g,function(e){return t[e]})}var j=/\/+/g;function M(e,t){return typeof e==`object`&&e&&e.key!=null?A(``+e.key):t.toString(36)}function N(e){switch(e.status){case`fulfilled`:return e.value;case`rejected`:throw e.reason;default:switch(typeof e.status==`string`?e.then(w,w):(e.status=`pending`,e.then(function(t){e.status===`pending`&&(e.status=`fulfilled`,e.value=t)},function(t){e.status===`pending`&&(e.status=`rejected`,e.reason=t)})),e.status){case`fulfilled`:return e.value;case`rejected`:throw e.reason}}throw e}function P(e,r,i,a,o){var s=typeof e;(s===`undefined`||s===`boolean`)&&(e=null);var c=!1;if(e===null)c=!0;else switch(s){case`bigint`:case`string`:case`number`:c=!0;break;case`object`:switch(e.$$typeof){case t:case n:c=!0;break;case d:return c=e._init,P(c(e._payload),r,i,a,o)}}if(c)return o=o(e),c=a===``?`.`+M(e,0):a,C(o)?(i=``,c!=null&&(i=c.replace(j,`$&/`)+`/`),P(o,r,i,``,function(e){return e})):o!=null&&(k(o)&&(o=O(o,i+(o.key==null||e&&e.key===o.key?``:(``+o.key).replace(j,`$&/`)+`/`)+c)),r.push(o)),1;c=0;var l=a===``?`.`:a+`:`;if(C(e))for(var u=0;u<e.length;u++)a=e[u],s=l+M(a,u),c+=P(a,r,i,s,o);else if(u=h(e),typeof u==`function`)for(e=u.call(e),u=0;!(a=e.next()).done;)a=a.value,s=l+M(a,u++),c+=P(a,r,i,s,o);else if(s===`object`){if(typeof e.then==`function`)return P(N(e),r,i,a,o);throw r=String(e),Error(`Objects are not valid as a React child (found: `+(r===`[object Object]`?`object with keys {`+Object.keys(e).join(`, `)+`}`:r)+`). If you meant to render a collection of children, use an array instead.`)}return c}function F(e,t,n){if(e==null)return e;var r=[],i=0;return P(e,r,``,``,function(e){return t.call(n,e,i++)}),r}function ee(e){if(e._status===-1){var t=e._result,n=t();n.then(function(t){(e._status===0||e._status===-1)&&(e._status=1,e._result=t,n.status===void 0&&(n.status=`fulfilled`,n.value=t))},function(t){(e._status===0||e._status===-1)&&(e._status=2,e._result=t,n.status===void 0&&(n.status=`rejected`,n.reason=t))}),e._status===-1&&(e._status=0,e._result=n)}if(e._status===1)return e._result.default;throw e._result}var te=typeof reportError==`function`?reportError:function(e){if(typeof window==`object`&&typeof window.ErrorEvent==`function`){var t=new window.ErrorEvent(`error`,{bubbles:!0,cancelable:!0,message:typeof e==`object`&&e&&typeof e.message==`string`?String(e.message):String(e),error:e});if(!window.dispatchEvent(t))return}else if(typeof process==`object`&&typeof process.emit==`function`){process.emit(`uncaughtException`,e);return}console.error(e)};function ne(e){var t=T.T,n={};n.types=t===null?null:t.types,T.T=n;try{var r=e(),i=T.S;i!==null&&i(n,r),typeof r==`object`&&r&&typeof r.then==`function`&&r.then(w,te)}catch(e){te(e)}finally{t!==null&&n.types!==null&&(t.types=n.types),T.T=t}}function re(e){var t=T.T;if(t!==null){var n=t.types;n===null?t.types=[e]:n.indexOf(e)===-1&&n.push(e)}else ne(re.bind(null,e))}var ie={map:F,forEach:function(e,t,n){F(e,function(){t.apply(this,arguments)},n)},count:function(e){var t=0;return F(e,function(){t++}),t},toArray:function(e){return F(e,function(e){return e})||[]},only:function(e){if(!k(e))throw Error(`React.Children.only expected to receive a single React element child.`);return e}};e.Activity=f,e.Children=ie,e.Component=y,e.Fragment=r,e.Profiler=a,e.PureComponent=x,e.StrictMode=i,e.Suspense=l,e.ViewTransition=p,e.__CLIENT_INTERNALS_DO_NOT_USE_OR_WARN_USERS_THEY_CANNOT_UPGRADE=T,e.__COMPILER_RUNTIME={__proto__:null,c:function(e){return T.H.useMemoCache(e)}},e.addTransitionType=re,e.cache=function(e){return function(){return e.apply(null,arguments)}},e.cacheSignal=function(){return null},e.cloneElement=function(e,t,n){if(e==null)throw Error(`The argument must be a React element, but you passed `+e+`.`);var r=_({},e.props),i=e.key;if(t!=null)for(a in t.key!==void 0&&(i=``+t.key),t)!E.call(t,a)||a===`key`||a===`__self`||a===`__source`||a===`ref`&&t.ref===void 0||(r[a]=t[a]);var a=arguments.length-2;if(a===1)r.children=n;else if(1<a){for(var o=Array(a),s=0;s<a;s++)o[s]=arguments[s+2];r.children=o}return D(e.type,i,r)},e.createContext=function(e){return e={$$typeof:s,_currentValue:e,_currentValue2:e,_threadCount:0,Provider:null,Consumer:null},e.Provider=e,e.Consumer={$$typeof:o,_context:e},e},e.createElement=function(e,t,n){var r,i={},a=null;if(t!=null)for(r in t.key!==void 0&&(a=``+t.key),t)E.call(t,r)&&r!==`key`&&r!==`__self`&&r!==`__source`&&(i[r]=t[r]);var o=arguments.length-2;if(o===1)i.children=n;else if(1<o){for(var s=Array(o),c=0;c<o;c++)s[c]=arguments[c+2];i.children=s}if(e&&e.defaultProps)for(r in o=e.defaultProps,o)i[r]===void 0&&(i[r]=o[r]);return D(e,a,i)},e.createRef=function(){return{current:null}},e.forwardRef=function(e){return{$$typeof:c,render:e}},e.isValidElement=k,e.lazy=function(e){return{$$typeof:d,_payload:{_status:-1,_result:e},_init:ee}},e.memo=function(e,t){return{$$typeof:u,type:e,compare:t===void 0?null:t}},e.startTransition=ne,e.unstable_useCacheRefresh=function(){return T.H.useCacheRefresh()},e.use=function(e){return T.H.use(e)},e.useActionState=function(e,t,n){return T.H.useActionState(e,t,n)},e.useCallback=function(e,t){return T.H.useCallback(e,t)},e.useContext=function(e){return T.H.useContext(e)},e.useDebugValue=function(){},e.useDeferredValue=function(e,t){return T.H.useDeferredValue(e,t)},e.useEffect=function(e,t){return T.H.useEffect(e,t)},e.useEffectEvent=function(e){return T.H.useEffectEvent(e)},e.useId=function(){return T.H.useId()},e.useImperativeHandle=function(e,t,n){return T.H.useImperativeHandle(e,t,n)},e.useInsertionEffect=function(e,t){return T.H.useInsertionEffect(e,t)},e.useLayoutEffect=function(e,t){return T.H.useLayoutEffect(e,t)},e.useMemo=function(e,t){return T.H.useMemo(e,t)},e.useOptimistic=function(e,t){return T.H.useOptimistic(e,t)},e.useReducer=function(e,t,n){return T.H.useReducer(e,t,n)},e.useRef=function(e){return T.H.useRef(e)},e.useState=function(e){return T.H.useState(e)},e.useSyncExternalStore=function(e,t,n){return T.H.useSyncExternalStore(e,t,n)},e.useTransition=function(){return T.H.useTransition()},e.version=`19.3.1`})),l=i(((e,t)=>{t.exports=c()})),u=i((e=>{function t(e,t){var n=e.length;e.push(t);a:for(;0<n;){var r=n-1>>>1,a=e[r];if(0<i(a,t))e[r]=t,e[n]=a,n=r;else break a}}function n(e){return e.length===0?null:e[0]}function r(e){if(e.length===0)return null;var t=e[0],n=e.pop();if(n!==t){e[0]=n;a:for(var r=0,a=e.length,o=a>>>1;r<o;){var s=2*(r+1)-1,c=e[s],l=s+1,u=e[l];if(0>i(c,n))l<a&&0>i(u,c)?(e[r]=u,e[l]=n,r=l):(e[r]=c,e[s]=n,r=s);else if(l<a&&0>i(u,n))e[r]=u,e[l]=n,r=l;else break a}}return t}function i(e,t){var n=e.sortIndex-t.sortIndex;return n===0?e.id-t.id:n}if(e.unstable_now=void 0,typeof performance==`object`&&typeof performance.now==`function`){var a=performance;e.unstable_now=function(){return a.now()}}else{var o=Date,s=o.now();e.unstable_now=function(){return o.now()-s}}var c=[],l=[],u=1,d=null,f=3,p=!1,m=!1,h=!1,g=!1,_=typeof setTimeout==`function`?setTimeout:null,v=typeof clearTimeout==`function`?clearTimeout:null,y=typeof setImmediate<`u`?setImmediate:null;function b(e){for(var i=n(l);i!==null;){if(i.callback===null)r(l);else if(i.startTime<=e)r(l),i.sortIndex=i.expirationTime,t(c,i);else break;i=n(l)}}function x(e){if(h=!1,b(e),!m){if(n(c)!==null)m=!0,S||(S=!0,O());else{var t=n(l);t!==null&&j(x,t.startTime-e)}}}var S=!1,C=-1,w=5,T=-1;function E(){return g?!0:!(e.unstable_now()-T<w)}function D(){if(g=!1,S){var t=e.unstable_now();T=t;var i=!0;try{a:{m=!1,h&&(h=!1,v(C),C=-1),p=!0;var a=f;try{b:{for(b(t),d=n(c);d!==null&&!(d.expirationTime>t&&E());){var o=d.callback;if(typeof o==`function`){d.callback=null,f=d.priorityLevel;var s=o(d.expirationTime<=t);if(t=e.unstable_now(),typeof s==`function`){d.callback=s,b(t),i=!0;break b}d===n(c)&&r(c),b(t)}else r(c);d=n(c)}if(d!==null)i=!0;else{var u=n(l);u!==null&&j(x,u.startTime-t),i=!1}}break a}finally{d=null,f=a,p=!1}i=void 0}}finally{i?O():S=!1}}}var O;if(typeof y==`function`)O=function(){y(D)};else if(typeof MessageChannel<`u`){var k=new MessageChannel,A=k.port2;k.port1.onmessage=D,O=function(){A.postMessage(null)}}else O=function(){_(D,0)};function j(t,n){C=_(function(){t(e.unstable_now())},n)}e.unstable_IdlePriority=5,e.unstable_ImmediatePriority=1,e.unstable_LowPriority=4,e.unstable_NormalPriority=3,e.unstable_Profiling=null,e.unstable_UserBlockingPriority=2,e.unstable_cancelCallback=function(e){e.callback=null},e.unstable_forceFrameRate=function(e){0>e||125<e?console.error(`forceFrameRate takes a positive int between 0 and 125, forcing frame rates higher than 125 fps is not supported`):w=0<e?Math.floor(1e3/e):5},e.unstable_getCurrentPriorityLevel=function(){return f},e.unstable_next=function(e){switch(f){case 1:case 2:case 3:var t=3;break;default:t=f}var n=f;f=t;try{return e()}finally{f=n}},e.unstable_requestPaint=function(){g=!0},e.unstable_runWithPriority=function(e,t){switch(e){case 1:case 2:case 3:case 4:case 5:break;default:e=3}var n=f;f=e;try{return t()}finally{f=n}},e.unstable_scheduleCallback=function(r,i,a){var o=e.unstable_now();switch(typeof a==`object`&&a?(a=a.delay,a=typeof a==`number`&&0<a?o+a:o):a=o,r){case 1:var s=-1;break;case 2:s=250;break;case 5:s=1073741823;break;case 4:s=1e4;break;default:s=5e3}return s=a+s,r={id:u++,callback:i,priorityLevel:r,startTime:a,expirationTime:s,sortIndex:-1},a>o?(r.sortIndex=a,t(l,r),n(c)===null&&r===n(l)&&(h?(v(C),C=-1):h=!0,j(x,a-o))):(r.sortIndex=s,t(c,r),m||p||(m=!0,S||(S=!0,O()))),r},e.unstable_shouldYield=E,e.unstable_wrapCallback=function(e){var t=f;return function(){var n=f;f=t;try{return e.apply(this,arguments)}finally{f=n}}}})),d=i(((e,t)=>{t.exports=u()})),f=i((e=>{var t=l();function n(e){var t=`https://react.dev/errors/`+e;if(1<arguments.length){t+=`?args[]=`+encodeURIComponent(arguments[1]);for(var n=2;n<arguments.length;n++)t+=`&args[]=`+encodeURIComponent(arguments[n])}return`Minified React error #`+e+`; visit `+t+` for the full message or use the non-minified dev environment for full errors and additional helpful warnings.`}function r(){}var i={d:{f:r,r:function(){throw Error(n(522))},D:r,C:r,L:r,m:r,X:r,S:r,M:r},p:0,findDOMNode:null},a=Symbol.for(`react.portal`),o=Symbol.for(`react.recoverable`),s=Symbol.for(`react.optimistic_key`);function c(e,t,n){var r=3<arguments.length&&arguments[3]!==void 0?arguments[3]:null;return{$$typeof:a,key:r==null?null:r===s?s:``+r,children:e,containerInfo:t,implementation:n}}var u=t.__CLIENT_INTERNALS_DO_NOT_USE_OR_WARN_USERS_THEY_CANNOT_UPGRADE;function d(e,t){if(e===`font`)return``;if(typeof t==`string`)return t===`use-credentials`?t:``}e.__DOM_INTERNALS_DO_NOT_USE_OR_WARN_USERS_THEY_CANNOT_UPGRADE=i,e.browser=function(e){return{$$typeof:o,_reason:e}},e.createPortal=function(e,t){var r=2<arguments.length&&arguments[2]!==void 0?arguments[2]:null;if(!t||t.nodeType!==1&&t.nodeType!==9&&t.nodeType!==11)throw Error(n(299));return c(e,t,null,r)},e.flushSync=function(e){var t=u.T,n=i.p;try{if(u.T=null,i.p=2,e)return e()}finally{u.T=t,i.p=n,i.d.f()}},e.preconnect=function(e,t){typeof e==`string`&&(t?(t=t.crossOrigin,t=typeof t==`string`?t===`use-credentials`?t:``:void 0):t=null,i.d.C(e,t))},e.prefetchDNS=function(e){typeof e==`string`&&i.d.D(e)},e.preinit=function(e,t){if(typeof e==`string`&&t&&typeof t.as==`string`){var n=t.as,r=d(n,t.crossOrigin),a=typeof t.integrity==`string`?t.integrity:void 0,o=typeof t.fetchPriority==`string`?t.fetchPriority:void 0;n===`style`?i.d.S(e,typeof t.precedence==`string`?t.precedence:void 0,{crossOrigin:r,integrity:a,fetchPriority:o}):n===`script`&&i.d.X(e,{crossOrigin:r,integrity:a,fetchPriority:o,nonce:typeof t.nonce==`string`?t.nonce:void 0})}},e.preinitModule=function(e,t){if(typeof e==`string`){if(typeof t==`object`&&t){if(t.as==null||t.as===`script`){var n=d(t.as,t.crossOrigin);i.d.M(e,{crossOrigin:n,integrity:typeof t.integrity==`string`?t.integrity:void 0,nonce:typeof t.nonce==`string`?t.nonce:void 0,fetchPriority:typeof t.fetchPriority==`string`?t.fetchPriority:void 0})}}else t??i.d.M(e)}},e.preload=function(e,t){if(typeof e==`string`&&typeof t==`object`&&t&&typeof t.as==`string`){var n=t.as,r=d(n,t.crossOrigin);i.d.L(e,n,{crossOrigin:r,integrity:typeof t.integrity==`string`?t.integrity:void 0,nonce:typeof t.nonce==`string`?t.nonce:void 0,type:typeof t.type==`string`?t.type:void 0,fetchPriority:typeof t.fetchPriority==`string`?t.fetchPriority:void 0,referrerPolicy:typeof t.referrerPolicy==`string`?t.referrerPolicy:void 0,imageSrcSet:typeof t.imageSrcSet==`string`?t.imageSrcSet:void 0,imageSizes:typeof t.imageSizes==`string`?t.imageSizes:void 0,media:typeof t.media==`string`?t.media:void 0})}},e.preloadModule=function(e,t){if(typeof e==`string`){if(t){var n=d(t.as,t.crossOrigin);i.d.m(e,{as:typeof t.as==`string`&&t.as!==`script`?t.as:void 0,crossOrigin:n,integrity:typeof t.integrity==`string`?t.integrity:void 0,nonce:typeof t.nonce==`string`?t.nonce:void 0,fetchPriority:typeof t.fetchPriority==`string`?t.fetchPriority:void 0})}else i.d.m(e)}},e.requestFormReset=function(e){i.d.r(e)},e.unstable_batchedUpdates=function(e,t){return e(t)},e.useFormState=function(e,t,n){return u.H.useFormState(e,t,n)},e.useFormStatus=function(){return u.H.useHostTransitionStatus()},e.version=`19.3.1`})),p=i(((e,t)=>{function n(){if(typeof __REACT_DEVTOOLS_GLOBAL_HOOK__<`u`&&typeof __REACT_DEVTOOLS_GLOBAL_HOOK__.checkDCE==`function`)try{__REACT_DEVTOOLS_GLOBAL_HOOK__.checkDCE(n)}catch(e){console.error(e)}}n(),t.exports=f()})),m=i((e=>{var t=d(),n=l(),r=p();function i(e){var t=`https://react.dev/errors/`+e;if(1<arguments.length){t+=`?args[]=`+encodeURIComponent(arguments[1]);for(var n=2;n<arguments.length;n++)t+=`&args[]=`+encodeURIComponent(arguments[n])}return`Minified React error #`+e+`; visit `+t+` for the full message or use the non-minified dev environment for full errors and additional helpful warnings.`}function a(e){return!(!e||e.nodeType!==1&&e.nodeType!==9&&e.nodeType!==11)}function o(e){for(var t=e,n=t;n&&!n.alternate;)t=n,t.flags&4098&&(e=t.return),n=t.return;for(;t.return;)t=t.return;return t.tag===3?e:null}function s(e){if(e.tag===13){var t=e.memoizedState;if(t===null&&(e=e.alternate,e!==null&&(t=e.memoizedState)),t!==null)return t.dehydrated}return null}function c(e){if(e.tag===31){var t=e.memoizedState;if(t===null&&(e=e.alternate,e!==null&&(t=e.memoizedState)),t!==null)return t.dehydrated}return null}function u(e){if(o(e)!==e)throw Error(i(188))}function f(e){var t=e.alternate;if(!t){if(t=o(e),t===null)throw Error(i(188));return t===e?e:null}for(var n=e,r=t;;){var a=n.return;if(a===null)break;var s=a.alternate;if(s===null){if(r=a.return,r!==null){n=r;continue}break}if(a.child===s.child){for(s=a.child;s;){if(s===n)return u(a),e;if(s===r)return u(a),t;s=s.sibling}throw Error(i(188))}if(n.return!==r.return)n=a,r=s;else{for(var c=!1,l=a.child;l;){if(l===n){c=!0,n=a,r=s;break}if(l===r){c=!0,r=a,n=s;break}l=l.sibling}if(!c){for(l=s.child;l;){if(l===n){c=!0,n=s,r=a;break}if(l===r){c=!0,r=s,n=a;break}l=l.sibling}if(!c)throw Error(i(189))}}if(n.alternate!==r)throw Error(i(190))}if(n.tag!==3)throw Error(i(188));return n.stateNode.current===n?e:t}function m(e){var t=e.tag;if(t===5||t===26||t===27||t===6)return e;for(e=e.child;e!==null;){if(t=m(e),t!==null)return t;e=e.sibling}return null}function h(e,t,n,r,i,a){for(;e!==null;){if((e.tag===5||e.tag===27||e.tag===6)&&n(e,r,i,a)||(e.tag!==22||e.memoizedState===null)&&(t||e.tag!==5&&e.tag!==27)&&h(e.child,t,n,r,i,a))return!0;e=e.sibling}return!1}function g(e){for(e=e.return;e!==null;){if(e.tag===3||e.tag===5||e.tag===27)return e;e=e.return}return null}function _(e){var t=!1;for(e=e.return;e!==null&&(e.tag===4&&(t=!0),e.tag!==3&&e.tag!==5&&e.tag!==27);)e=e.return;return t}function v(e){var t=[null,null],n=g(e);return n===null||y(t,e,n.child,{foundSelf:!1}),t}function y(e,t,n,r){for(;n!==null;){if(n===t)r.foundSelf=!0;else if(n.tag===5||n.tag===27||n.tag===6){if(r.foundSelf)return e[1]=n,!0;e[0]=n}else if((n.tag!==22||n.memoizedState===null)&&y(e,t,n.child,r))return!0;n=n.sibling}return!1}function b(e){switch(e.tag){case 5:case 27:case 6:return e.stateNode;case 3:return e.stateNode.containerInfo;default:throw Error(i(559))}}var x=null,S=null;function C(e,t,n){return e===n||e===t&&(x=e,!0)}function w(e,t,n){return e===n?(S=e,!1):e===t&&(S!==null&&(x=e),!0)}function T(e){if(e===null)return null;do e=e===null?null:e.return;while(e&&e.tag!==5&&e.tag!==27&&e.tag!==3);return e||null}function E(e,t,n){for(var r=0,i=e;i;i=n(i))r++;i=0;for(var a=t;a;a=n(a))i++;for(;0<r-i;)e=n(e),r--;for(;0<i-r;)t=n(t),i--;for(;r--;){if(e===t||t!==null&&e===t.alternate)return e;e=n(e),t=n(t)}return null}var D=Object.assign,O=Symbol.for(`react.element`),k=Symbol.for(`react.transitional.element`),A=Symbol.for(`react.portal`),j=Symbol.for(`react.fragment`),M=Symbol.for(`react.strict_mode`),N=Symbol.for(`react.profiler`),P=Symbol.for(`react.consumer`),F=Symbol.for(`react.context`),ee=Symbol.for(`react.forward_ref`),te=Symbol.for(`react.suspense`),ne=Symbol.for(`react.suspense_list`),re=Symbol.for(`react.memo`),ie=Symbol.for(`react.lazy`),ae=Symbol.for(`react.activity`),oe=Symbol.for(`react.legacy_hidden`),se=Symbol.for(`react.memo_cache_sentinel`),ce=Symbol.for(`react.view_transition`),le=Symbol.for(`react.recoverable`),ue=Symbol.iterator;function de(e){return typeof e!=`object`||!e?null:(e=ue&&e[ue]||e[`@@iterator`],typeof e==`function`?e:null)}var fe=Symbol.for(`react.client.reference`);function pe(e){if(e==null)return null;if(typeof e==`function`)return e.$$typeof===fe?null:e.displayName||e.name||null;if(typeof e==`string`)return e;switch(e){case j:return`Fragment`;case N:return`Profiler`;case M:return`StrictMode`;case te:return`Suspense`;case ne:return`SuspenseList`;case ae:return`Activity`;case ce:return`ViewTransition`}if(typeof e==`object`)switch(e.$$typeof){case A:return`Portal`;case F:return e.displayName||`Context`;case P:return(e._context.displayName||`Context`)+`.Consumer`;case ee:var t=e.render;return e=e.displayName,e||=(e=t.displayName||t.name||``,e===``?`ForwardRef`:`ForwardRef(`+e+`)`),e;case re:return t=e.displayName||null,t===null?pe(e.type)||`Memo`:t;case ie:t=e._payload,e=e._init;try{return pe(e(t))}catch{}}return null}var me=Array.isArray,I=n.__CLIENT_INTERNALS_DO_NOT_USE_OR_WARN_USERS_THEY_CANNOT_UPGRADE,L=r.__DOM_INTERNALS_DO_NOT_USE_OR_WARN_USERS_THEY_CANNOT_UPGRADE,he={pending:!1,data:null,method:null,action:null},ge=[],_e=-1;function ve(e){return{current:e}}function ye(e){0>_e||(e.current=ge[_e],ge[_e]=null,_e--)}function be(e,t){_e++,ge[_e]=e.current,e.current=t}var xe=ve(null),Se=ve(null),Ce=ve(null),we=ve(null);function Te(e,t){switch(be(Ce,t),be(Se,e),be(xe,null),t.nodeType){case 9:case 11:e=(e=t.documentElement)&&(e=e.namespaceURI)?mp(e):0;break;default:if(e=t.tagName,t=t.namespaceURI)t=mp(t),e=hp(t,e);else switch(e){case`svg`:e=1;break;case`math`:e=2;break;default:e=0}}ye(xe),be(xe,e)}function Ee(){ye(xe),ye(Se),ye(Ce)}function De(e){var t=e.memoizedState;t!==null&&(uh._currentValue=t.memoizedState,be(we,e)),t=xe.current;var n=hp(t,e.type);t!==n&&(be(Se,e),be(xe,n))}function Oe(e){Se.current===e&&(ye(xe),ye(Se)),we.current===e&&(ye(we),uh._currentValue=he)}var ke,Ae;function je(e){if(ke===void 0)try{throw Error()}catch(e){var t=e.stack.trim().match(/\n( *(at )?)/);ke=t&&t[1]||``,Ae=-1<e.stack.indexOf(`
     at`)?` (<anonymous>)`:-1<e.stack.indexOf(`@`)?`@unknown:0:0`:``}return`
 `+ke+e+Ae}var Me=!1;function Ne(e,t){if(!e||Me)return``;Me=!0;var n=Error.prepareStackTrace;Error.prepareStackTrace=void 0;try{var r={DetermineComponentFrameRoot:function(){try{if(t){var n=function(){throw Error()};if(Object.defineProperty(n.prototype,"props",{set:function(){throw Error()}}),typeof Reflect==`object`&&Reflect.construct){try{Reflect.construct(n,[])}catch(e){var r=e}Reflect.construct(e,[],n)}else{try{n.call()}catch(e){r=e}n=!1;try{var i=Object.getOwnPropertyDescriptor(e.prototype,`props`);Object.defineProperty(e.prototype,"props",{configurable:!0,set:function(){throw Error()}}),n=!0,new e}finally{n&&(i===void 0?delete e.prototype.props:Object.defineProperty(e.prototype,"props",i))}}}else{try{throw Error()}catch(e){r=e}(n=e())&&typeof n.catch==`function`&&n.catch(function(){})}}catch(e){if(e&&r&&typeof e.stack==`string`)return[e.stack,r.stack]}return[null,null]}};r.DetermineComponentFrameRoot.displayName=`DetermineComponentFrameRoot`;var i=Object.getOwnPropertyDescriptor(r.DetermineComponentFrameRoot,`name`);i&&i.configurable&&Object.defineProperty(r.DetermineComponentFrameRoot,"name",{value:`DetermineComponentFrameRoot`});var a=r.DetermineComponentFrameRoot(),o=a[0],s=a[1];if(o&&s){var c=o.split(`
@@ -44,7 +44,7 @@ Error generating stack: `+e.message+`
 #    Auto Complete:  ${qi.autoComplete.key} (or just start typing)
 #
 
-`,Xi={prettify:{id:`graphql-prettify`,label:`Prettify Editors`,contextMenuGroupId:`graphql`,keybindings:qi.prettify.keybindings},mergeFragments:{id:`graphql-merge`,label:`Merge Fragments into Query`,contextMenuGroupId:`graphql`,keybindings:qi.mergeFragments.keybindings},runQuery:{id:`graphql-run`,label:`Run Operation`,contextMenuGroupId:`graphql`,keybindings:qi.runQuery.keybindings},copyQuery:{id:`graphql-copy`,label:`Copy Query`,contextMenuGroupId:`graphql`,keybindings:qi.copyQuery.keybindings}},Zi={operation:`operation.graphql`,schema:`schema.graphql`,variables:`variables.json`,requestHeaders:`request-headers.json`,response:`response.json`},Qi={allowComments:!0,trailingCommas:`ignore`},$i={validateVariablesJSON:{},jsonDiagnosticSettings:{validate:!0,schemaValidation:`error`,...Qi}},ea=async t=>{let[n,{printers:r},{parsers:i}]=await Promise.all([Wi(()=>import(`./standalone-CttwqOis.js`),[]),Wi(()=>import(`./graphql-CNP3xU9i.js`),[]),Wi(()=>import(`./graphql-f7tI67DK.js`).then(t=>e(t.default)),__vite__mapDeps([0,1]))]);return n.format(t,{parser:`graphql`,plugins:[{printers:r},{parsers:i}]})},ta={dark:`graphiql-DARK`,light:`graphiql-LIGHT`},na={transparent:`#ffffff00`,bg:{dark:`#212a3b`,light:`#ffffffff`},primary:{dark:`#ff5794`,light:`#d60590`},primaryBg:{dark:`#ff579419`,light:`#d6059019`},secondary:{dark:`#b7c2d711`,light:`#3b4b6811`}},ra=e=>({"editor.background":na.transparent,"scrollbar.shadow":na.transparent,"textLink.foreground":na.primary[e],"textLink.activeForeground":na.primary[e],"editorLink.activeForeground":na.primary[e],"editorHoverWidget.background":na.bg[e],"list.hoverBackground":na.primaryBg[e],"list.highlightForeground":na.primary[e],"list.focusHighlightForeground":na.primary[e],"menu.background":na.bg[e],"editorSuggestWidget.background":na.bg[e],"editorSuggestWidget.selectedBackground":na.primaryBg[e],"editorSuggestWidget.selectedForeground":na.primary[e],"quickInput.background":na.bg[e],"quickInputList.focusForeground":e===`dark`?`#ffffff`:`#444444`,"highlighted.label":na.primary[e],"quickInput.widget":na.primary[e],highlight:na.primary[e],"editorWidget.background":na.bg[e],"input.background":na.secondary[e],focusBorder:na.primary[e],"toolbar.hoverBackground":na.primaryBg[e],"inputOption.hoverBackground":na.primaryBg[e],"quickInputList.focusBackground":na.primaryBg[e],"editorWidget.resizeBorder":na.primary[e],"pickerGroup.foreground":na.primary[e],"menu.selectionBackground":na.primaryBg[e],"menu.selectionForeground":na.primary[e]}),ia={dark:{base:`vs-dark`,inherit:!0,colors:ra(`dark`),rules:[{token:`argument.identifier.gql`,foreground:`#908aff`}]},light:{base:`vs`,inherit:!0,colors:ra(`light`),rules:[{token:`argument.identifier.gql`,foreground:`#6c69ce`}]}};async function aa(){let{MouseTargetFactory:e}=await Wi(async()=>{let{MouseTargetFactory:e}=await import(`./mouseTarget-CiBcvzbX.js`).then(e=>e.a);return{MouseTargetFactory:e}},__vite__mapDeps([2,1])),t=e._doHitTestWithCaretPositionFromPoint;e._doHitTestWithCaretPositionFromPoint=(...e)=>{let[n,r]=e;return n.viewDomNode.ownerDocument.caretPositionFromPoint(r.clientX,r.clientY)?t(...e):{type:0}}}var oa=b((e,t)=>({actions:{async initialize(n){if(t().monaco)return;let[r,{initializeMode:i}]=await Promise.all([Wi(()=>import(`./monaco-editor-CyX3BMav.js`).then(e=>e.t),__vite__mapDeps([3,1,2,4])),Wi(()=>import(`./lite-ByinpN3n.js`),__vite__mapDeps([5,3,1,2,4]))]);globalThis.__MONACO=r,r.languages.json.jsonDefaults.setDiagnosticsOptions(Qi),r.editor.defineTheme(ta.dark,ia.dark),r.editor.defineTheme(ta.light,ia.light),navigator.userAgent.includes(`Firefox/`)&&aa(),e({monaco:r,monacoGraphQL:i({diagnosticSettings:$i,...n})})}}})),sa=M(oa),ca=e=>{let t=e.currentTarget;t===document.activeElement&&e.code===`Enter`&&(e.preventDefault(),t.querySelector(`textarea`)?.focus())};function la({uri:e,value:t}){let{monaco:n}=oa.getState();if(!n)throw Error(`Monaco editor is not initialized`);let r=Pr.file(e),i=n.editor.getModel(r),a=r.path.split(`.`).at(-1);return i??n.editor.createModel(t,a,r)}function ua(e,t){let{model:n}=t;if(!n)throw Error(`options.model is required`);let r=n.uri.path.split(`.`).at(-1),{monaco:i}=oa.getState();if(!i)throw Error(`Monaco editor is not initialized`);return i.editor.create(e.current,{language:r,automaticLayout:!0,fontSize:15,minimap:{enabled:!1},tabSize:2,renderLineHighlight:`none`,stickyScroll:{enabled:!1},overviewRulerLanes:0,scrollbar:{verticalScrollbarSize:10},scrollBeyondLastLine:!1,fontFamily:`"Fira Code"`,fontLigatures:`"liga" off, "calt" off, "clig" off`,lineNumbersMinChars:2,roundedSelection:!1,tabIndex:-1,...t})}function da(e,t){let n;return function(...r){n&&clearTimeout(n),n=setTimeout(()=>{n=null,t(...r)},e)}}function fa(e,t=!1){let n=e.length,r=0,i=``,a=0,o=16,s=0,c=0,l=0,u=0,d=0;function f(t,n){let i=0,a=0;for(;i<t||!n;){let t=e.charCodeAt(r);if(t>=48&&t<=57)a=a*16+t-48;else if(t>=65&&t<=70)a=a*16+t-65+10;else if(t>=97&&t<=102)a=a*16+t-97+10;else break;r++,i++}return i<t&&(a=-1),a}function p(e){r=e,i=``,a=0,o=16,d=0}function m(){let t=r;if(e.charCodeAt(r)===48)r++;else for(r++;r<e.length&&ha(e.charCodeAt(r));)r++;if(r<e.length&&e.charCodeAt(r)===46){if(r++,r<e.length&&ha(e.charCodeAt(r)))for(r++;r<e.length&&ha(e.charCodeAt(r));)r++;else return d=3,e.substring(t,r)}let n=r;if(r<e.length&&(e.charCodeAt(r)===69||e.charCodeAt(r)===101)){if(r++,(r<e.length&&e.charCodeAt(r)===43||e.charCodeAt(r)===45)&&r++,r<e.length&&ha(e.charCodeAt(r))){for(r++;r<e.length&&ha(e.charCodeAt(r));)r++;n=r}else d=3}return e.substring(t,n)}function h(){let t=``,i=r;for(;;){if(r>=n){t+=e.substring(i,r),d=2;break}let a=e.charCodeAt(r);if(a===34){t+=e.substring(i,r),r++;break}if(a===92){if(t+=e.substring(i,r),r++,r>=n){d=2;break}switch(e.charCodeAt(r++)){case 34:t+=`"`;break;case 92:t+=`\\`;break;case 47:t+=`/`;break;case 98:t+=`\b`;break;case 102:t+=`\f`;break;case 110:t+=`
+`,Xi={prettify:{id:`graphql-prettify`,label:`Prettify Editors`,contextMenuGroupId:`graphql`,keybindings:qi.prettify.keybindings},mergeFragments:{id:`graphql-merge`,label:`Merge Fragments into Query`,contextMenuGroupId:`graphql`,keybindings:qi.mergeFragments.keybindings},runQuery:{id:`graphql-run`,label:`Run Operation`,contextMenuGroupId:`graphql`,keybindings:qi.runQuery.keybindings},copyQuery:{id:`graphql-copy`,label:`Copy Query`,contextMenuGroupId:`graphql`,keybindings:qi.copyQuery.keybindings}},Zi={operation:`operation.graphql`,schema:`schema.graphql`,variables:`variables.json`,requestHeaders:`request-headers.json`,response:`response.json`},Qi={allowComments:!0,trailingCommas:`ignore`},$i={validateVariablesJSON:{},jsonDiagnosticSettings:{validate:!0,schemaValidation:`error`,...Qi}},ea=async t=>{let[n,{printers:r},{parsers:i}]=await Promise.all([Wi(()=>import(`./standalone-CttwqOis.js`),[]),Wi(()=>import(`./graphql-CNP3xU9i.js`),[]),Wi(()=>import(`./graphql-f7tI67DK.js`).then(t=>e(t.default)),__vite__mapDeps([0,1]))]);return n.format(t,{parser:`graphql`,plugins:[{printers:r},{parsers:i}]})},ta={dark:`graphiql-DARK`,light:`graphiql-LIGHT`},na={transparent:`#ffffff00`,bg:{dark:`#212a3b`,light:`#ffffffff`},primary:{dark:`#ff5794`,light:`#d60590`},primaryBg:{dark:`#ff579419`,light:`#d6059019`},secondary:{dark:`#b7c2d711`,light:`#3b4b6811`}},ra=e=>({"editor.background":na.transparent,"scrollbar.shadow":na.transparent,"textLink.foreground":na.primary[e],"textLink.activeForeground":na.primary[e],"editorLink.activeForeground":na.primary[e],"editorHoverWidget.background":na.bg[e],"list.hoverBackground":na.primaryBg[e],"list.highlightForeground":na.primary[e],"list.focusHighlightForeground":na.primary[e],"menu.background":na.bg[e],"editorSuggestWidget.background":na.bg[e],"editorSuggestWidget.selectedBackground":na.primaryBg[e],"editorSuggestWidget.selectedForeground":na.primary[e],"quickInput.background":na.bg[e],"quickInputList.focusForeground":e===`dark`?`#ffffff`:`#444444`,"highlighted.label":na.primary[e],"quickInput.widget":na.primary[e],highlight:na.primary[e],"editorWidget.background":na.bg[e],"input.background":na.secondary[e],focusBorder:na.primary[e],"toolbar.hoverBackground":na.primaryBg[e],"inputOption.hoverBackground":na.primaryBg[e],"quickInputList.focusBackground":na.primaryBg[e],"editorWidget.resizeBorder":na.primary[e],"pickerGroup.foreground":na.primary[e],"menu.selectionBackground":na.primaryBg[e],"menu.selectionForeground":na.primary[e]}),ia={dark:{base:`vs-dark`,inherit:!0,colors:ra(`dark`),rules:[{token:`argument.identifier.gql`,foreground:`#908aff`}]},light:{base:`vs`,inherit:!0,colors:ra(`light`),rules:[{token:`argument.identifier.gql`,foreground:`#6c69ce`}]}};async function aa(){let{MouseTargetFactory:e}=await Wi(async()=>{let{MouseTargetFactory:e}=await import(`./mouseTarget-B4OjGna4.js`).then(e=>e.a);return{MouseTargetFactory:e}},__vite__mapDeps([2,1])),t=e._doHitTestWithCaretPositionFromPoint;e._doHitTestWithCaretPositionFromPoint=(...e)=>{let[n,r]=e;return n.viewDomNode.ownerDocument.caretPositionFromPoint(r.clientX,r.clientY)?t(...e):{type:0}}}var oa=b((e,t)=>({actions:{async initialize(n){if(t().monaco)return;let[r,{initializeMode:i}]=await Promise.all([Wi(()=>import(`./monaco-editor-B2oaVSur.js`).then(e=>e.t),__vite__mapDeps([3,1,2,4])),Wi(()=>import(`./lite-mIu_EbJq.js`),__vite__mapDeps([5,3,1,2,4]))]);globalThis.__MONACO=r,r.languages.json.jsonDefaults.setDiagnosticsOptions(Qi),r.editor.defineTheme(ta.dark,ia.dark),r.editor.defineTheme(ta.light,ia.light),navigator.userAgent.includes(`Firefox/`)&&aa(),e({monaco:r,monacoGraphQL:i({diagnosticSettings:$i,...n})})}}})),sa=M(oa),ca=e=>{let t=e.currentTarget;t===document.activeElement&&e.code===`Enter`&&(e.preventDefault(),t.querySelector(`textarea`)?.focus())};function la({uri:e,value:t}){let{monaco:n}=oa.getState();if(!n)throw Error(`Monaco editor is not initialized`);let r=Pr.file(e),i=n.editor.getModel(r),a=r.path.split(`.`).at(-1);return i??n.editor.createModel(t,a,r)}function ua(e,t){let{model:n}=t;if(!n)throw Error(`options.model is required`);let r=n.uri.path.split(`.`).at(-1),{monaco:i}=oa.getState();if(!i)throw Error(`Monaco editor is not initialized`);return i.editor.create(e.current,{language:r,automaticLayout:!0,fontSize:15,minimap:{enabled:!1},tabSize:2,renderLineHighlight:`none`,stickyScroll:{enabled:!1},overviewRulerLanes:0,scrollbar:{verticalScrollbarSize:10},scrollBeyondLastLine:!1,fontFamily:`"Fira Code"`,fontLigatures:`"liga" off, "calt" off, "clig" off`,lineNumbersMinChars:2,roundedSelection:!1,tabIndex:-1,...t})}function da(e,t){let n;return function(...r){n&&clearTimeout(n),n=setTimeout(()=>{n=null,t(...r)},e)}}function fa(e,t=!1){let n=e.length,r=0,i=``,a=0,o=16,s=0,c=0,l=0,u=0,d=0;function f(t,n){let i=0,a=0;for(;i<t||!n;){let t=e.charCodeAt(r);if(t>=48&&t<=57)a=a*16+t-48;else if(t>=65&&t<=70)a=a*16+t-65+10;else if(t>=97&&t<=102)a=a*16+t-97+10;else break;r++,i++}return i<t&&(a=-1),a}function p(e){r=e,i=``,a=0,o=16,d=0}function m(){let t=r;if(e.charCodeAt(r)===48)r++;else for(r++;r<e.length&&ha(e.charCodeAt(r));)r++;if(r<e.length&&e.charCodeAt(r)===46){if(r++,r<e.length&&ha(e.charCodeAt(r)))for(r++;r<e.length&&ha(e.charCodeAt(r));)r++;else return d=3,e.substring(t,r)}let n=r;if(r<e.length&&(e.charCodeAt(r)===69||e.charCodeAt(r)===101)){if(r++,(r<e.length&&e.charCodeAt(r)===43||e.charCodeAt(r)===45)&&r++,r<e.length&&ha(e.charCodeAt(r))){for(r++;r<e.length&&ha(e.charCodeAt(r));)r++;n=r}else d=3}return e.substring(t,n)}function h(){let t=``,i=r;for(;;){if(r>=n){t+=e.substring(i,r),d=2;break}let a=e.charCodeAt(r);if(a===34){t+=e.substring(i,r),r++;break}if(a===92){if(t+=e.substring(i,r),r++,r>=n){d=2;break}switch(e.charCodeAt(r++)){case 34:t+=`"`;break;case 92:t+=`\\`;break;case 47:t+=`/`;break;case 98:t+=`\b`;break;case 102:t+=`\f`;break;case 110:t+=`
 `;break;case 114:t+=`\r`;break;case 116:t+=`	`;break;case 117:let e=f(4,!0);e>=0?t+=String.fromCharCode(e):d=4;break;default:d=5}i=r}else{if(a>=0&&a<=31){if(ma(a)){t+=e.substring(i,r),d=2;break}d=6}r++}}return t}function g(){if(i=``,d=0,a=r,c=s,u=l,r>=n)return a=n,o=17;let t=e.charCodeAt(r);if(pa(t)){do r++,i+=String.fromCharCode(t),t=e.charCodeAt(r);while(pa(t));return o=15}if(ma(t))return r++,i+=String.fromCharCode(t),t===13&&e.charCodeAt(r)===10&&(r++,i+=`
 `),s++,l=r,o=14;switch(t){case 123:return r++,o=1;case 125:return r++,o=2;case 91:return r++,o=3;case 93:return r++,o=4;case 58:return r++,o=6;case 44:return r++,o=5;case 34:return r++,i=h(),o=10;case 47:let c=r-1;if(e.charCodeAt(r+1)===47){for(r+=2;r<n&&!ma(e.charCodeAt(r));)r++;return i=e.substring(c,r),o=12}if(e.charCodeAt(r+1)===42){r+=2;let t=n-1,a=!1;for(;r<t;){let t=e.charCodeAt(r);if(t===42&&e.charCodeAt(r+1)===47){r+=2,a=!0;break}r++,ma(t)&&(t===13&&e.charCodeAt(r)===10&&r++,s++,l=r)}return a||(r++,d=1),i=e.substring(c,r),o=13}return i+=String.fromCharCode(t),r++,o=16;case 45:if(i+=String.fromCharCode(t),r++,r===n||!ha(e.charCodeAt(r)))return o=16;case 48:case 49:case 50:case 51:case 52:case 53:case 54:case 55:case 56:case 57:return i+=m(),o=11;default:for(;r<n&&_(t);)r++,t=e.charCodeAt(r);if(a!==r){switch(i=e.substring(a,r),i){case`true`:return o=8;case`false`:return o=9;case`null`:return o=7}return o=16}return i+=String.fromCharCode(t),r++,o=16}}function _(e){if(pa(e)||ma(e))return!1;switch(e){case 125:case 93:case 123:case 91:case 34:case 58:case 44:case 47:return!1}return!0}function v(){let e;do e=g();while(e>=12&&e<=15);return e}return{setPosition:p,getPosition:()=>r,scan:t?v:g,getToken:()=>o,getTokenValue:()=>i,getTokenOffset:()=>a,getTokenLength:()=>r-a,getTokenStartLine:()=>c,getTokenStartCharacter:()=>a-u,getTokenError:()=>d}}function pa(e){return e===32||e===9}function ma(e){return e===10||e===13}function ha(e){return e>=48&&e<=57}var ga;(function(e){e[e.lineFeed=10]=`lineFeed`,e[e.carriageReturn=13]=`carriageReturn`,e[e.space=32]=`space`,e[e._0=48]=`_0`,e[e._1=49]=`_1`,e[e._2=50]=`_2`,e[e._3=51]=`_3`,e[e._4=52]=`_4`,e[e._5=53]=`_5`,e[e._6=54]=`_6`,e[e._7=55]=`_7`,e[e._8=56]=`_8`,e[e._9=57]=`_9`,e[e.a=97]=`a`,e[e.b=98]=`b`,e[e.c=99]=`c`,e[e.d=100]=`d`,e[e.e=101]=`e`,e[e.f=102]=`f`,e[e.g=103]=`g`,e[e.h=104]=`h`,e[e.i=105]=`i`,e[e.j=106]=`j`,e[e.k=107]=`k`,e[e.l=108]=`l`,e[e.m=109]=`m`,e[e.n=110]=`n`,e[e.o=111]=`o`,e[e.p=112]=`p`,e[e.q=113]=`q`,e[e.r=114]=`r`,e[e.s=115]=`s`,e[e.t=116]=`t`,e[e.u=117]=`u`,e[e.v=118]=`v`,e[e.w=119]=`w`,e[e.x=120]=`x`,e[e.y=121]=`y`,e[e.z=122]=`z`,e[e.A=65]=`A`,e[e.B=66]=`B`,e[e.C=67]=`C`,e[e.D=68]=`D`,e[e.E=69]=`E`,e[e.F=70]=`F`,e[e.G=71]=`G`,e[e.H=72]=`H`,e[e.I=73]=`I`,e[e.J=74]=`J`,e[e.K=75]=`K`,e[e.L=76]=`L`,e[e.M=77]=`M`,e[e.N=78]=`N`,e[e.O=79]=`O`,e[e.P=80]=`P`,e[e.Q=81]=`Q`,e[e.R=82]=`R`,e[e.S=83]=`S`,e[e.T=84]=`T`,e[e.U=85]=`U`,e[e.V=86]=`V`,e[e.W=87]=`W`,e[e.X=88]=`X`,e[e.Y=89]=`Y`,e[e.Z=90]=`Z`,e[e.asterisk=42]=`asterisk`,e[e.backslash=92]=`backslash`,e[e.closeBrace=125]=`closeBrace`,e[e.closeBracket=93]=`closeBracket`,e[e.colon=58]=`colon`,e[e.comma=44]=`comma`,e[e.dot=46]=`dot`,e[e.doubleQuote=34]=`doubleQuote`,e[e.minus=45]=`minus`,e[e.openBrace=123]=`openBrace`,e[e.openBracket=91]=`openBracket`,e[e.plus=43]=`plus`,e[e.slash=47]=`slash`,e[e.formFeed=12]=`formFeed`,e[e.tab=9]=`tab`})(ga||={}),Array(20).fill(0).map((e,t)=>` `.repeat(t));var _a=200;Array(_a).fill(0).map((e,t)=>`
 `+` `.repeat(t)),Array(_a).fill(0).map((e,t)=>`\r`+` `.repeat(t)),Array(_a).fill(0).map((e,t)=>`\r
@@ -415,6 +415,198 @@ query Individual($metrics: [Metric!]) {
     "TALK_RATIO"
   ]
 }
+`},{query:`# One rep's film: choose a manager in the bar on top; without userId it is your own.
+query IndividualView($filter: ActivityFilter) {
+  individualView(filter: $filter) {
+    user {
+      name
+    }
+    kinds {
+      kind
+      count
+      commented
+      scored
+      reviewed
+    }
+    cadences {
+      cadence
+      emails
+      stepsCompleted
+      stepsOverdue
+      peopleAdded
+    }
+    activities(first: 10) {
+      totalCount
+      pageInfo {
+        endCursor
+        hasNextPage
+      }
+      nodes {
+        __typename
+        id
+        occurredAt
+        commentCount
+        scorecardCount
+        ... on EmailActivity {
+          subject
+          cadence
+          openCount
+          repliedAt
+        }
+        ... on CallActivity {
+          durationSeconds
+          connected
+          disposition
+          sentiment
+        }
+        ... on MeetingActivity {
+          title
+          startsAt
+          meetingStatus: status
+        }
+        ... on ConversationActivity {
+          durationSeconds
+          talkRatio
+          longestMonologueSeconds
+          questionsAsked
+          patienceSeconds
+          reviewed
+          recorded {
+            __typename
+            id
+          }
+          comments(first: 5) {
+            nodes {
+              atSeconds
+              body
+              author {
+                name
+              }
+              answers {
+                body
+                author {
+                  name
+                }
+              }
+            }
+          }
+        }
+        ... on CadenceStepActivity {
+          inCadence: cadence
+          step
+          stepStatus: status
+        }
+      }
+    }
+  }
+  mentions(first: 5, unread: true) {
+    totalCount
+    nodes {
+      createdAt
+      comment {
+        body
+        author {
+          name
+        }
+      }
+    }
+  }
+}
+`,variables:`{
+  "filter": { "kinds": ["CONVERSATION", "CALL", "EMAIL", "CADENCE_STEP"], "hasComments": true }
+}
+`},{query:`# Scorecards that you may see, what they ask, and how far scorers agree.
+query Scorecards {
+  scorecardTemplates {
+    id
+    name
+    version
+    questions {
+      key
+      text
+      kind
+      steps
+      weight
+    }
+    versions {
+      version
+      publishedAt
+    }
+  }
+  scorecards(first: 10, filter: { states: [SUBMITTED] }) {
+    totalCount
+    nodes {
+      id
+      score
+      relation
+      version
+      submittedAt
+      template {
+        name
+      }
+      rep {
+        name
+      }
+      scorer {
+        name
+      }
+    }
+  }
+  calibrations(first: 3) {
+    nodes {
+      state
+      scorers {
+        scorer {
+          name
+        }
+        submittedAt
+      }
+      result {
+        scores {
+          mean
+          width
+        }
+        questions {
+          question {
+            text
+          }
+          answers {
+            width
+          }
+        }
+      }
+    }
+  }
+  playlists(first: 3) {
+    nodes {
+      name
+      items(first: 5) {
+        nodes {
+          startsSeconds
+          endsSeconds
+          note
+          activity {
+            __typename
+            id
+          }
+        }
+      }
+    }
+  }
+  feedbackRequests(first: 5) {
+    nodes {
+      state
+      message
+      rep {
+        name
+      }
+      asked {
+        name
+      }
+      dueOn
+    }
+  }
+}
 `},{query:`# The list of reps: search it, sort it by any metric, page on with endCursor.
 query Reps {
   individuals(range: { named: THIS_MONTH }, sortBy: MEETINGS_HELD, first: 10) {
@@ -518,6 +710,250 @@ mutation SetGoals($input: SetGoalsInput!) {
     "idempotencyKey": "my first change"
   }
 }
+`},{query:`# How a goal can still be reached. Goals lists ids with where each will end; give one to GoalPlan.
+query GoalPlan($goalId: ID!) {
+  goalPlan(goalId: $goalId) {
+    outcome
+    explanation
+    workingDaysLeft
+    remaining
+    outlook {
+      low
+      median
+      high
+      chance
+    }
+    steps {
+      metric
+      perWorkingDay
+      low
+      high
+      current
+      rate
+      takesEffectInTime
+      basis
+    }
+  }
+}
+
+query GoalsWithOutlooks {
+  goals(first: 20, filter: { metrics: [MEETINGS_BOOKED, CLOSED_WON_AMOUNT] }) {
+    nodes {
+      id
+      metric
+      period
+      target
+      subject {
+        ... on User {
+          name
+        }
+        ... on Group {
+          name
+        }
+      }
+      progress {
+        actual
+        target
+        forecast
+        status
+      }
+      outlook {
+        low
+        median
+        high
+        chance
+      }
+    }
+  }
+}
+`,variables:`{
+  "goalId": ""
+}
+`},{query:`# What to coach whom on: the one or two gaps that matter of each rep, against peers, with what closing them would bring.
+query CoachingOpportunities($range: RangeInput!, $userId: ID) {
+  coachingOpportunities(range: $range, userId: $userId) {
+    user {
+      name
+      group {
+        name
+      }
+    }
+    explanation
+    metric
+    measure
+    value
+    peerMedian
+    peerCount
+    robustZ
+    gainMetric
+    expectedGain
+    expectedGainLow
+    expectedGainHigh
+    goalShare
+    workingDays
+  }
+}
+`,variables:`{
+  "range": { "named": "LAST_30_DAYS" }
+}
+`},{query:`# How reps are doing by the scores of their role: the weighted attainment of their goals, 100 where all are just attained.
+query Scores($range: RangeInput!, $kind: ScoreKind!) {
+  scores(range: $range, kind: $kind, first: 10) {
+    totalCount
+    nodes {
+      rank
+      user { name }
+      score {
+        value
+        pace
+        change
+        gap
+        components { metric weight actual target attainment contribution gap }
+        trend(interval: WEEK) { start value }
+      }
+    }
+  }
+  groupScores(range: $range, kind: $kind) {
+    group { name }
+    value
+    change
+    scoredMembers
+  }
+  scoreDefinitions {
+    role { name }
+    kind
+    version
+    cap
+    components { metric weight }
+    history { version effectiveFrom effectiveTo }
+  }
+  accolades(first: 10) {
+    totalCount
+    nodes {
+      title
+      level
+      value
+      achievedOn
+      message
+      user { name }
+      rule { name kind }
+      grantedBy { name }
+    }
+  }
+  accoladeRules { name kind metric scoreKind minimumScore period levels countsFrom }
+}
+`,variables:`{
+  "range": { "named": "LAST_MONTH" },
+  "kind": "ACTIVITY"
+}
+`},{query:`# Who coaches whom, how much, and does it show. Needs TEAM_VIEW; of sessions the count alone is told.
+query ManagerView($range: RangeInput!, $days: Int) {
+  managerView(range: $range, notCoachedDays: $days) {
+    from
+    to
+    managers {
+      manager {
+        name
+      }
+      conversationsReviewed
+      scorecardsFilled
+      comments
+      sessionsHeld
+      repsCoached
+      plans
+      focusBetter
+      focusWorse
+      focusUnclear
+      focusUntold
+      reps {
+        user {
+          name
+        }
+        isReport
+        sessionsHeld
+        plans
+      }
+    }
+    notCoachedCount
+    notCoached {
+      user {
+        name
+      }
+      lastCoachedAt
+    }
+  }
+}
+`,variables:`{ "range": { "named": "LAST_90_DAYS" }, "days": 30 }
+`},{query:`# The coaching plans in which you take part, with the focus metrics before and since, against peers over the same days,
+# and your sessions. As the manager of the demo team: the plan of the rep in trouble.
+query CoachingPlans($sessions: CoachingSessionFilter) {
+  coachingPlans {
+    title
+    status
+    user {
+      name
+    }
+    coach {
+      name
+    }
+    startsOn
+    endsOn
+    agenda
+    focus {
+      metric
+      target
+      before
+      now
+      comparison {
+        change
+        peerCount
+        peerChange
+        effect
+        low
+        high
+        verdict
+        reason
+      }
+    }
+    items {
+      title
+      dueOn
+      doneAt
+    }
+    noteEntries {
+      visibility
+      body
+      author {
+        name
+      }
+    }
+  }
+  coachingSessions(first: 10, filter: $sessions) {
+    totalCount
+    nodes {
+      title
+      state
+      startsAt
+      user {
+        name
+      }
+      invitation {
+        delivered
+        way
+        error
+      }
+    }
+  }
+  coachingPrograms {
+    name
+    everyWeeks
+    runningSeries
+    managers {
+      name
+    }
+  }
+}
+`,variables:`{ "sessions": { "states": ["PLANNED", "RESCHEDULED", "HELD"] } }
 `},{query:`# What happens to goals, live. With the cursor of an event as \`after\`, everything since comes first.
 subscription GoalEvents($after: String) {
   goalEvents(after: $after) {
@@ -579,6 +1015,165 @@ query Film {
     }
   }
 }
+`},{query:`# What is due for the one who asks, and for whom they may see: upcoming work as the platform reports it, digests,
+# reminders, snapshots. Filter by person, kind, state and time.
+query ScheduledActions($from: DateTime!, $kinds: [String!]) {
+  scheduledActions(first: 20, filter: { from: $from, kinds: $kinds }) {
+    totalCount
+    nodes {
+      id
+      kind
+      title
+      dueAt
+      state
+      paused
+      recurrence
+      user { name }
+      createdBy { name }
+      cadence
+      lastError
+      occurrences(first: 3) {
+        nodes { number state dueAt error messages { channel state error } }
+      }
+    }
+    pageInfo { hasNextPage endCursor }
+  }
+  reportSnapshots(first: 5) {
+    nodes { title from to createdAt csvPath picturePath }
+  }
+}
+
+# A digest by mail every Monday at half past seven by the team's clock. Others' need userIds and MANAGE_GOALS.
+mutation WeeklyDigest($dueAt: DateTime!) {
+  createScheduledAction(
+    input: { kind: DIGEST, title: "My week", dueAt: $dueAt, recurrence: "FREQ=WEEKLY;BYDAY=MO", range: LAST_WEEK }
+  ) {
+    actions { id title dueAt state }
+    errors { code message path }
+  }
+}
+
+# A snapshot of the dashboard, made at once: a table and a picture, under reportSnapshots.
+mutation SnapshotNow($dueAt: DateTime!) {
+  createScheduledAction(input: { kind: REPORT_SNAPSHOT, dueAt: $dueAt, range: THIS_MONTH, catchUp: RUN_ONCE }) {
+    actions { id title dueAt state }
+    errors { code message path }
+  }
+}
+
+# One or many at once: all or none. Also: pauseScheduledActions, resumeScheduledActions, rescheduleScheduledActions,
+# snoozeScheduledActions, cancelScheduledActions.
+mutation RunNow($ids: [ID!]!) {
+  runScheduledActionsNow(input: { ids: $ids }) {
+    actions { id title state dueAt }
+    errors { code message path }
+  }
+}
+`,variables:`{
+  "from": "2026-11-25T00:00:00-05:00",
+  "kinds": null,
+  "dueAt": "2026-11-30T07:30:00-05:00",
+  "ids": []
+}
+`},{query:`# Calls in progress of the reps in your scope. On the demo team they come and go by themselves: choose
+# manager@demo.test above, run LiveCalls for a call's id, put it into the variables, and run Join.
+query LiveCalls {
+  liveCalls(first: 20) {
+    totalCount
+    nodes {
+      id
+      state
+      startedAt
+      counterpart
+      user {
+        name
+      }
+      consent {
+        rule
+        banner
+        acknowledgementNeeded
+      }
+      listening
+      joined {
+        user {
+          name
+        }
+        mode
+        state
+        joinedAt
+        leftAt
+      }
+    }
+  }
+}
+
+# First what is going on, then every change.
+subscription LiveCallEvents {
+  liveCallEvents {
+    id
+    state
+    counterpart
+    user {
+      name
+    }
+    joined {
+      user {
+        name
+      }
+      mode
+      state
+      reason
+    }
+  }
+}
+
+mutation Join($callId: ID!, $mode: JoinMode!, $consentAcknowledged: Boolean) {
+  joinLiveCall(input: { callId: $callId, mode: $mode, consentAcknowledged: $consentAcknowledged }) {
+    call {
+      joined {
+        mode
+        state
+      }
+    }
+    errors {
+      code
+      message
+      path
+    }
+  }
+}
+
+mutation Note($callId: ID!, $text: String!) {
+  addLiveCallNote(input: { callId: $callId, text: $text }) {
+    note {
+      atSecond
+      text
+    }
+    errors {
+      code
+      message
+    }
+  }
+}
+
+mutation Leave($callId: ID!) {
+  leaveLiveCall(input: { callId: $callId }) {
+    call {
+      joined {
+        state
+      }
+    }
+    errors {
+      code
+    }
+  }
+}
+`,variables:`{
+  "callId": "the id of a call of LiveCalls",
+  "mode": "LISTEN",
+  "consentAcknowledged": true,
+  "text": "Asks about the budget early"
+}
 `},{query:`# Who is asking, and what of coaching will work for them.
 query Access {
   viewer {
@@ -603,6 +1198,31 @@ query Access {
     unit
     available
     unavailableReason
+  }
+}
+`},{query:`# Any connection as a file. \`exportableLists\` lists what there is.
+mutation Export($input: ExportConnectionInput!) {
+  exportConnection(input: $input) {
+    export { id fileName }
+    job { id state }
+    errors { code path message }
+  }
+}
+
+# The files of the last thirty days, with the address to get each at.
+query Exports {
+  exports { connection format rows bytes url expiresAt goneBecause job { state progress error } }
+}
+
+query ExportableLists {
+  exportableLists { name description arguments fields { name kind usual } }
+}
+`,variables:`{
+  "input": {
+    "connection": "individuals",
+    "format": "CSV",
+    "fields": ["rank", "user.name", "metrics.MEETINGS_BOOKED.value", "metrics.MEETINGS_BOOKED.goal"],
+    "arguments": { "range": { "named": "THIS_QUARTER" }, "sortBy": "MEETINGS_BOOKED" }
   }
 }
 `},{query:`# What is left to set up, as it stands for you; what is connected; what could be.
