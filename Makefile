@@ -42,8 +42,8 @@ check: setup-dev ## Lint, types, import contracts, schema snapshot, migration dr
 	$(BIN)/python -m api.schema.compatibility
 	$(BIN)/python -m cli.drift
 
-bench: setup-dev ## Measure against the floors, as ratios
-	@exec $(BIN)/python -m bench
+bench: setup-dev ## Measure against the floors, as ratios: make bench, or make bench PARTS="dashboard syncing=1000000"
+	@exec $(BIN)/python -m bench $(PARTS)
 
 lock: setup-dev ## Resolve the dependencies anew
 	$(BIN)/uv pip compile --quiet --upgrade --no-strip-extras --generate-hashes --universal --python-version 3.11 --no-header --no-annotate --extra embedded -o requirements/runtime.txt pyproject.toml

@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from bench.fanout import BARE_STREAM
 
 TEAMS = int(os.environ["BENCH_TEAMS"])
+SUBSCRIBERS = int(os.environ["BENCH_SUBSCRIBERS"])
 subscribers: list[set[WebSocket]] = [set() for _ in range(TEAMS)]
 joined = 0
 
@@ -25,7 +26,7 @@ async def subscribe(websocket: WebSocket) -> None:
     global joined
     await websocket.accept(subprotocol="graphql-transport-ws")
     # The client connects team by team.
-    team = joined * TEAMS // 2_000 % TEAMS
+    team = joined * TEAMS // SUBSCRIBERS % TEAMS
     joined += 1
     subscribers[team].add(websocket)
     try:

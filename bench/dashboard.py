@@ -1,12 +1,13 @@
 """The team dashboard against one bare query that returns the same numbers, as JSON; without goals, and with them.
 
 Goals: each rep has one for each of eleven metrics, by month and by quarter, in five sizes, one of them for a rate.
-Asked for are each cell's goal, attainment and status. The range is a quarter that is over, so that what is expected by
-now is the goal itself.
+Asked for are each cell's goal, attainment and status. The range is a quarter that is over, so that what is expected
+by now is the goal itself.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -296,8 +297,14 @@ async def _compare(
 
     async def ours() -> None:
         answer.clear()
+        asked = False
 
         async def receive() -> dict[str, Any]:
+            nonlocal asked
+            if asked:
+                # The client stays: whoever waits for it to leave waits.
+                await asyncio.Event().wait()
+            asked = True
             return {"type": "http.request", "body": body, "more_body": False}
 
         async def send(message: dict[str, Any]) -> None:

@@ -58,7 +58,7 @@ async def import_team() -> tuple[UUID, dict[str, UUID]]:
     return team_id, users
 
 
-async def measure(database_url: str) -> Comparison:
+async def measure(database_url: str, _redis_url: str, rows: int = ROWS) -> list[Comparison]:
     """Import a file of NDJSON, rollups, keys, idempotency and all; each round into a source of its own."""
     await database.migrate(database_url)
     await database.connect(database_url, pool_size=4)
@@ -70,8 +70,8 @@ async def measure(database_url: str) -> Comparison:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "records.ndjson"
             with file.open("w") as output:
-                for number in range(ROWS):
-                    output.write(json.dumps(import_record(random, number, list(users))) + "\n")
+                for number in range(rows):
+                    output.write(json.dumps(import_record(random, number, list(users), rows)) + "\n")
             rounds = itertools.count()
 
             def pieces() -> Any:
@@ -83,7 +83,7 @@ async def measure(database_url: str) -> Comparison:
                 options = ImportOptions(f"bench {next(rounds)}", "ndjson")
                 entries = read_entries(pieces(), "ndjson", compressed=False)
                 done = await imports.take_file_in(team_id, options, entries, holder="bench")
-                assert done.accepted == ROWS
+                assert done.accepted == rows
 
             # The records have no bodies.
             importing = Importing("USD", floor_users, now_version=1, seal=lambda _id, body: body.encode())
@@ -92,7 +92,7 @@ async def measure(database_url: str) -> Comparison:
             columns = ["id", "team_id", "user_id", "kind", "occurred_at", "source", "external_id", *CONTENT_COLUMNS]
             ids = itertools.count()
 
-            def rows(source: str) -> Any:
+            def tuples(source: str) -> Any:
                 return [
                     (UUID(int=next(ids)), floor_team, row[2], row[3], row[4], source, row[5], *row[10:])
                     for row in staged
@@ -105,7 +105,7 @@ async def measure(database_url: str) -> Comparison:
                     await connection.copy_records_to_table("activities", records=prepared.pop(), columns=columns)
 
             # The floor's rows are made before its clock runs.
-            prepared.extend(rows(f"floor {number}") for number in range(4))
-            return await compare("bulk import of 100,000 records", ours, floor, goal=GOAL, rounds=3)
+            prepared.extend(tuples(f"floor {number}") for number in range(4))
+            return [await compare(f"bulk import of {rows:,} records", ours, floor, goal=GOAL, rounds=3)]
     finally:
         await database.disconnect()

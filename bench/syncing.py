@@ -1,6 +1,6 @@
 """Syncs: a first one of many records against a bulk import of the same file; a thousand that come due at once.
 
-`python -m bench.syncing [records]` runs it alone, with a million records if told so.
+`python -m bench syncing=1000000` runs the first alone, with a million records; `scheduled` is the second.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import signal
 import sys
 import tempfile
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,8 +22,6 @@ import orjson
 
 from bench.importing import import_record, import_team
 from bench.measure import Comparison, compare
-from cli.embedded.postgres import EmbeddedPostgres
-from cli.embedded.redis import EmbeddedRedis
 from domain import bodies, database, imports, integrations, jobs
 from domain.database import ALL_TEAMS, acquire
 from domain.imports import ImportOptions
@@ -60,7 +57,7 @@ async def _integration(team_id: UUID, settings: dict[str, str], account: str, *,
     return made
 
 
-async def first_sync(database_url: str, rows: int = ROWS) -> Comparison:
+async def first_sync(database_url: str, _redis_url: str, rows: int = ROWS) -> list[Comparison]:
     """The connector `files` through the runner, against `sideline import` of the same file; each round anew."""
     await database.migrate(database_url)
     await database.connect(database_url, pool_size=6)
@@ -103,13 +100,13 @@ async def first_sync(database_url: str, rows: int = ROWS) -> Comparison:
                 done = await imports.take_file_in(team_id, options, entries, holder="bench")
                 assert done.accepted == rows
 
-            return await compare(f"first sync of {rows:,} records", ours, floor, goal=GOAL, rounds=3)
+            return [await compare(f"first sync of {rows:,} records", ours, floor, goal=GOAL, rounds=3)]
         finally:
             await wire.close()
             await database.disconnect()
 
 
-async def scheduled(database_url: str, redis_url: str, count: int = INTEGRATIONS) -> Comparison:
+async def scheduled(database_url: str, redis_url: str, count: int = INTEGRATIONS) -> list[Comparison]:
     """Integrations of as many teams that come due at once, on two workers: how late the last one starts."""
     await database.migrate(database_url)
     await database.connect(database_url, pool_size=4)
@@ -162,27 +159,4 @@ async def scheduled(database_url: str, redis_url: str, count: int = INTEGRATIONS
             await asyncio.gather(*(worker.wait() for worker in workers))
             await database.disconnect()
     detail = f"{row['done']} syncs of {count} ended within {late:.1f} s on two workers"
-    return Comparison(f"{count:,} integrations due at once, part of a minute", late / LATEST_SECONDS, 1.0, detail)
-
-
-async def measure(database_url: str, redis_url: str, rows: int = ROWS) -> list[Comparison]:
-    """Both."""
-    return [await first_sync(database_url, rows), await scheduled(database_url, redis_url)]
-
-
-def main(rows: int) -> int:
-    """Start the services, measure, print. Returns 1 if a goal is missed."""
-    with tempfile.TemporaryDirectory() as folder:
-        postgres, redis = EmbeddedPostgres(Path(folder) / "postgres"), EmbeddedRedis(Path(folder) / "redis")
-        try:
-            found = asyncio.run(partial(measure, rows=rows)(postgres.start(), redis.start()))
-        finally:
-            redis.stop()
-            postgres.stop()
-    for one in found:
-        print(one.line())
-    return 0 if all(one.met for one in found) else 1
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(int(sys.argv[1]) if len(sys.argv) > 1 else ROWS))
+    return [Comparison(f"{count:,} integrations due at once, part of a minute", late / LATEST_SECONDS, 1.0, detail)]
