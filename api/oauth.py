@@ -51,7 +51,7 @@ def _client(settings: Settings, authorization: Authorization) -> Any:
     return AsyncOAuth2Client(
         registration.client_id,
         registration.client_secret.get_secret_value(),
-        scope=" ".join(scope.name for scope in oauth.scopes),
+        scope=" ".join(authorization.scopes),
         redirect_uri=authorization.redirect_uri,
         code_challenge_method="S256",
         token_endpoint_auth_method="client_secret_post",

@@ -40,6 +40,7 @@ class Setting:
         secret: Encrypted at rest; never comes back out.
         required: Whether the connection cannot do without.
         help: A sentence.
+        choices: What it may be; anything if there are none.
     """
 
     name: str
@@ -47,14 +48,22 @@ class Setting:
     secret: bool = False
     required: bool = True
     help: str = ""
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A permission that is asked of the vendor, and why."""
+    """A permission that is asked of the vendor, and why.
+
+    Args:
+        name: What the vendor calls it.
+        reason: What it is for.
+        setting: The setting that has to be `true` for it to be asked for; None: it always is.
+    """
 
     name: str
     reason: str
+    setting: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +73,7 @@ class OAuth:
     Args:
         authorize_url: Where the person is sent.
         token_url: Where codes and refresh tokens are exchanged.
-        scopes: The least that the sync needs.
+        scopes: The least that the sync needs, and what a person may choose beyond it.
         base_url_field: The field of the token's answer that tells the address of the vendor's API, where it is not one
             for all.
         parameters: More parameters of the authorization request.
@@ -75,6 +84,10 @@ class OAuth:
     scopes: tuple[Scope, ...]
     base_url_field: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
+
+    def scopes_for(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """The permissions that a connection with such settings asks for."""
+        return tuple(one.name for one in self.scopes if one.setting is None or settings.get(one.setting) == "true")
 
 
 def at_origin(url: str, origin: str | None) -> str:

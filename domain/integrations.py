@@ -142,6 +142,9 @@ def _check_values(manifest: Manifest, given: Mapping[str, str], *, secret: bool,
         if not isinstance(value, str) or "\0" in value or len(value) > SETTING_LIMIT:
             raise Invalid(f"{name}: give text of at most {SETTING_LIMIT} characters.", path=("input", where, name))
     values = {name: value.strip() for name, value in given.items() if value.strip()}
+    for name, value in values.items():
+        if known[name].choices and value not in known[name].choices:
+            raise Invalid(f"{name}: choose from {', '.join(known[name].choices)}.", path=("input", where, name))
     missing = [one for one in known.values() if one.required and one.name not in values]
     if complete and missing:
         raise Invalid(f"{missing[0].name}: {missing[0].label} is needed.", path=("input", where, missing[0].name))
@@ -172,12 +175,14 @@ class Authorization:
         state: Comes back with the code; who holds it began the sign-in.
         verifier: PKCE's code verifier.
         redirect_uri: Where the vendor sends the person back.
+        scopes: The permissions that are asked for.
     """
 
     manifest: Manifest
     state: str
     verifier: str
     redirect_uri: str
+    scopes: tuple[str, ...]
 
 
 async def connect(
@@ -318,7 +323,11 @@ async def _begin_authorization(
         integration.id,
         orjson.dumps(kept).decode(),
     )
-    return Authorization(manifest, state, verifier, redirect_uri)
+    return Authorization(manifest, state, verifier, redirect_uri, _scopes_of(manifest, integration))
+
+
+def _scopes_of(manifest: Manifest, integration: Integration) -> tuple[str, ...]:
+    return () if manifest.oauth is None else manifest.oauth.scopes_for(integration.settings)
 
 
 async def authorize_again(
@@ -367,7 +376,8 @@ async def find_authorization(
         if kept["by"] == str(viewer.user_id) and datetime.fromisoformat(kept["until"]) > now:
             manifest = await get_kind(connection, integration.kind)
             verifier = require_box(box).open(kept["verifier"].encode()).decode()
-            return integration, Authorization(manifest, state, verifier, kept["redirect_uri"])
+            scopes = _scopes_of(manifest, integration)
+            return integration, Authorization(manifest, state, verifier, kept["redirect_uri"], scopes)
     raise NotFound("state: this sign-in has lapsed or was begun by somebody else; begin anew.", path=("input", "state"))
 
 
@@ -404,10 +414,12 @@ async def keep_tokens(
 
 
 def tokens_of(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept of a token endpoint's answer: the tokens, and when the access token ends."""
+    """What is kept of a token endpoint's answer: the tokens, when the access token ends, and what was granted."""
     tokens: dict[str, Any] = {"access_token": answer["access_token"]}
     if answer.get("refresh_token"):
         tokens["refresh_token"] = answer["refresh_token"]
+    if isinstance(answer.get("scope"), str):
+        tokens["scope"] = answer["scope"]
     ends = answer.get("expires_at")
     tokens["expires_at"] = None if ends is None else datetime.fromtimestamp(float(ends), UTC).isoformat()
     return tokens

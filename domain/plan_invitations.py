@@ -294,6 +294,7 @@ class Delivery:
         place: Where it lies.
         etag: Its state there.
         mailed_to: Who was told by mail, lower case.
+        remark: Why it does not lie in a calendar that is connected.
     """
 
     way: InvitationWay
@@ -301,6 +302,7 @@ class Delivery:
     place: str | None = None
     etag: str | None = None
     mailed_to: tuple[str, ...] = ()
+    remark: str | None = None
 
 
 async def finish_delivery(connection: Connection, job: ClaimedJob, invitation: Invitation, delivery: Delivery) -> bool:
@@ -313,7 +315,7 @@ async def finish_delivery(connection: Connection, job: ClaimedJob, invitation: I
     sequence = await connection.fetchval(
         """
         UPDATE coaching_invitations SET delivered_sequence = $3, way = $4, integration_id = $5, place = $6, etag = $7,
-            mailed_to = $8, withdrawn = $9, attempts = 0, last_error = NULL
+            mailed_to = $8, withdrawn = $9, attempts = 0, last_error = $10
         WHERE team_id = $1 AND id = $2 RETURNING sequence
         """,
         job.team_id,
@@ -325,6 +327,7 @@ async def finish_delivery(connection: Connection, job: ClaimedJob, invitation: I
         delivery.etag,
         list(delivery.mailed_to),
         invitation.withdrawn,
+        None if delivery.remark is None else delivery.remark[:1000],
     )
     if sequence is not None and sequence > invitation.row.sequence:
         return False
@@ -341,6 +344,21 @@ async def note_telling(connection: Connection, team_id: UUID, invitation_id: UUI
         team_id,
         invitation_id,
         list(addresses),
+    )
+
+
+async def note_placing(
+    connection: Connection, team_id: UUID, invitation_id: UUID, integration_id: UUID, place: str
+) -> None:
+    """Keep where an invitation is about to be put: whoever dies before the delivery is noted, it is taken out there
+    when it is withdrawn."""
+    await connection.execute(
+        "UPDATE coaching_invitations SET integration_id = $3, place = $4, etag = NULL WHERE team_id = $1 AND id = $2 "
+        "AND (integration_id, place) IS DISTINCT FROM ($3, $4)",
+        team_id,
+        invitation_id,
+        integration_id,
+        place,
     )
 
 

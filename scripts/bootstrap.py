@@ -101,7 +101,8 @@ def main(kind: str) -> None:
         return
     make_venv()
     say(f"packages of requirements/{kind}.txt (a minute or two the first time)")
-    pip = (PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    # What is never imported needs no compiling.
+    pip = (PYTHON, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check")
     run(*pip, "--require-hashes", "-r", lock)
     unpack_redis()
     say("Sideline itself")

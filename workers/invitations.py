@@ -1,7 +1,8 @@
 """Delivering invitations to coaching sessions, and looking after programs and series.
 
 A session lies in the coach's own calendar where a calendar connection of theirs can be written to; the rep and the
-co-coaches are told by mail, if the operator has set a mail server, and else by the calendar's server. Without such a
+co-coaches are told by mail, if the operator has set a mail server, and else by the calendar's server; those of Google's
+are always told by Google, whose UIDs are not ours. Without such a
 connection everybody, the coach too, is told by mail. See domain/plan_invitations.py for what makes a delivery that runs
 twice the same as one that runs once.
 
@@ -27,8 +28,9 @@ from domain.jobs import ClaimedJob, Postponed, finish_job
 from domain.models import InvitationWay
 from domain.plan_invitations import Delivery, Invitation, Person, calendar_text
 from workers.connectors import all_connectors
-from workers.connectors.base import Session
+from workers.connectors.base import Placed, Session
 from workers.connectors.caldav import writing as caldav
+from workers.connectors.google_calendar import writing as google
 from workers.loops import UNREACHABLE
 from workers.mail import Mail, Mailer, MailRefused, MailUnsent
 from workers.session import VendorSession, Wire
@@ -47,15 +49,32 @@ class Writer:
     """How calendars of a kind are written to.
 
     Args:
-        put: Puts an object: session, name, text, where it was left. Returns where it lies.
+        put: Puts an invitation: session, invitation, whether guests are told by mail, where it was left. Returns where
+            it lies.
         remove: Takes one out.
+        place_of: Where an invitation will lie, if that can be told beforehand.
+        tells_guests: Whether the vendor tells the guests whatever we do.
     """
 
-    put: Callable[[Session, str, bytes, caldav.Placed | None], Awaitable[caldav.Placed]]
+    put: Callable[[Session, Invitation, bool, Placed | None], Awaitable[Placed]]
     remove: Callable[[Session, str], Awaitable[None]]
+    place_of: Callable[[Session, str], str] | None = None
+    tells_guests: bool = False
 
 
-WRITERS = {"caldav": Writer(caldav.put_object, caldav.remove_object)}
+async def _put_into_caldav(session: Session, invitation: Invitation, mailed: bool, known: Placed | None) -> Placed:
+    text = calendar_text(invitation, method=None, now=datetime.now(UTC), mailed=mailed)
+    return await caldav.put_object(session, invitation.row.uid.partition("@")[0], text, known)
+
+
+async def _put_into_google(session: Session, invitation: Invitation, _mailed: bool, _known: Placed | None) -> Placed:
+    return await google.put_event(session, invitation)
+
+
+WRITERS = {
+    "caldav": Writer(_put_into_caldav, caldav.remove_object),
+    "google_calendar": Writer(_put_into_google, google.remove_event, google.place_of, tells_guests=True),
+}
 """By kind of connection."""
 
 
@@ -120,29 +139,34 @@ class Inviter:
 
     async def _deliver(self, team_id: UUID, invitation: Invitation) -> Delivery:
         row = invitation.row
-        if invitation.withdrawn and row.delivered_sequence < 0 and not row.mailed_to:
+        if invitation.withdrawn and row.delivered_sequence < 0 and not row.mailed_to and row.place is None:
             # Nobody ever heard of it.
             return Delivery(InvitationWay(row.way or InvitationWay.MAIL))
-        placed = await self._into_calendar(team_id, invitation)
+        reasons: list[str] = []
+        placed = await self._into_calendar(team_id, invitation, reasons)
         if placed is None:
             if self._make_mailer is None:
                 raise NoWay(
                     "No calendar connection of the coach's can be written to, and no mail server is set "
-                    "(SIDELINE_SMTP_URL): connect a CalDAV calendar."
+                    f"(SIDELINE_SMTP_URL): connect a CalDAV calendar. {' '.join(reasons)}".rstrip()
                 )
             mailed = await self._mail(team_id, invitation, invitation.everybody)
-            return Delivery(InvitationWay.MAIL, mailed_to=mailed)
+            return Delivery(InvitationWay.MAIL, mailed_to=mailed, remark=" ".join(reasons) or None)
+        integration_id, place, tells_guests = placed
         mailed = ()
         if self._make_mailer is not None:
             guests = [one for one in invitation.everybody if one.id != invitation.organizer.id]
-            mailed = await self._mail(team_id, invitation, guests)
-        integration_id, place = placed
+            # Who was told by mail before is told by mail that this is off: Google's invitation is another one.
+            mailed = await self._mail(team_id, invitation, () if tells_guests else guests)
         if place is None:
             return Delivery(InvitationWay.CALENDAR, integration_id, mailed_to=mailed)
         return Delivery(InvitationWay.CALENDAR, integration_id, place.place, place.etag, mailed)
 
-    async def _into_calendar(self, team_id: UUID, invitation: Invitation) -> tuple[UUID, caldav.Placed | None] | None:
-        """Put the object into the coach's calendar, or take it out; None if no connection can be written to."""
+    async def _into_calendar(
+        self, team_id: UUID, invitation: Invitation, reasons: list[str]
+    ) -> tuple[UUID, Placed | None, bool] | None:
+        """Put the object into the coach's calendar, or take it out; None if no connection can be written to, and why is
+        added to the reasons. Returns the connection, where it lies, and whether the vendor tells the guests."""
         row = invitation.row
         async with acquire(team_id) as connection:
             ids = await plan_invitations.writable_connections(connection, team_id, row)
@@ -153,17 +177,21 @@ class Inviter:
             writer, session = opened
             known = None
             if row.integration_id == integration_id and row.place is not None:
-                known = caldav.Placed(row.place, row.etag)
+                known = Placed(row.place, row.etag)
             try:
+                place = None if writer.place_of is None else writer.place_of(session, row.uid)
                 if invitation.withdrawn:
-                    if known is not None:
-                        await writer.remove(session, known.place)
-                    return integration_id, None
-                text = calendar_text(
-                    invitation, method=None, now=datetime.now(UTC), mailed=self._make_mailer is not None
-                )
-                return integration_id, await writer.put(session, row.uid.partition("@")[0], text, known)
+                    place = place if known is None else known.place
+                    if place is not None:
+                        await writer.remove(session, place)
+                    return integration_id, None, writer.tells_guests
+                if place is not None:
+                    async with acquire(team_id) as connection:
+                        await plan_invitations.note_placing(connection, team_id, row.id, integration_id, place)
+                placed = await writer.put(session, invitation, self._make_mailer is not None, known)
+                return integration_id, placed, writer.tells_guests
             except (SignInNeeded, RemoteRefused) as refused:
+                reasons.append(refused.message)
                 log.warning("invitation.calendar_refused", integration=str(integration_id), reason=refused.message)
         return None
 

@@ -32,7 +32,10 @@ class CalendarInvitation:
     uid: str = strawberry.field(description="Of the calendar object.")
     delivered: bool = strawberry.field(description="Whether the last change has been delivered.")
     way: InvitationWay | None = strawberry.field(description="How it was last delivered.")
-    error: str | None = strawberry.field(description="Why it could not be delivered; it is tried again.")
+    error: str | None = strawberry.field(
+        description="Why it could not be delivered, and is tried again; or, if it went by mail, why it does not lie in "
+        "a calendar that is connected."
+    )
 
     @classmethod
     def of(cls, row: models.CoachingInvitation) -> "CalendarInvitation":

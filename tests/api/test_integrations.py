@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import httpx
+import orjson
 import pytest
 
 from api.app import create_app
@@ -26,9 +27,10 @@ from domain.ids import encode_id
 from domain.models.integrations import CrmPart
 from tests.api.conftest import Api, settings_for
 from tests.conftest import TEST_KEY
+from tests.doubles.google_calendar import CALENDARS_SCOPE, EVENTS_SCOPE, WRITE_SCOPE, GoogleCalendarDouble
 from tests.doubles.hubspot import HubSpotDouble
 from tests.factories import make_role, make_user
-from tests.workers.desk import Desk, wire_to
+from tests.workers.desk import BOX, Desk, wire_to
 
 KINDS = "{ connectorKinds { kind audience crm signsIn settings { name secret required } scopes { name reason } } }"
 LIST = (
@@ -252,6 +254,49 @@ async def test_a_sign_in_comes_back_to_who_began_it(database_url: str, redis_url
             page = await http.get("/oauth/callback", params={"state": state, "code": "x"})
             assert page.status_code == 401
             assert TEST_KEY not in page.text
+
+
+async def test_the_permission_to_write_is_asked_for_only_from_who_chose_it(
+    database_url: str, redis_url: str, database: str
+) -> None:
+    with GoogleCalendarDouble() as double:
+        settings = settings_for(
+            database_url,
+            redis_url,
+            oauth_clients={"google_calendar": {"client_id": "our-id", "client_secret": "our-secret"}},
+            connector_urls={"google_calendar": double.base_url},
+            public_url="https://sideline.example.com",
+        )
+        app = create_app(settings)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://sideline.test") as http,
+        ):
+            api = Api(app, http)
+            desk = await Desk(wire_to({"google_calendar": double.base_url})).open(double.people[0])
+            rep = await api.token(desk.people[double.people[0]])
+
+            def asked(answer: Any) -> dict[str, str]:
+                assert answer["errors"] == []
+                return {name: one[0] for name, one in parse_qs(urlsplit(answer["authorizationUrl"]).query).items()}
+
+            made = await change(api, rep, "connectIntegration", kind="google_calendar")
+            assert set(asked(made)["scope"].split()) == {EVENTS_SCOPE, CALENDARS_SCOPE}
+            one = made["integration"]["id"]
+            wrong = await change(
+                api, rep, "updateIntegration", integrationId=one, settings={"writeInvitations": "perhaps"}
+            )
+            assert [error["code"] for error in wrong["errors"]] == ["INVALID"]
+            await change(api, rep, "updateIntegration", integrationId=one, settings={"writeInvitations": "true"})
+            again = asked(await change(api, rep, "authorizeIntegration", integrationId=one))
+            assert set(again["scope"].split()) == {EVENTS_SCOPE, CALENDARS_SCOPE, WRITE_SCOPE}
+            # What was given is kept, for a person can leave it unticked; a renewal keeps it.
+            double.tokens.scope = again["scope"]
+            back = {"state": again["state"], "code": double.tokens.make_code()}
+            assert (await change(api, rep, "completeAuthorization", **back))["errors"] == []
+            async with acquire(ALL_TEAMS) as connection:
+                sealed = await connection.fetchval("SELECT secrets FROM integrations WHERE team_id = $1", desk.team)
+            assert orjson.loads(BOX.open(sealed))["scope"] == again["scope"]
 
 
 async def test_an_operator_who_has_not_registered_is_told(api: Api, desk: Desk) -> None:

@@ -1,14 +1,18 @@
-"""The Google Calendar API v3, as far as events are read.
+"""The Google Calendar API v3, as far as events are read, and written to the primary calendar.
 
 Written from Google's documentation of the Calendar API: "Events" (resource; what is left of cancelled events),
 "Events: list" (parameters, and which of them a sync token excludes), "Events: instances", "Events: get",
 "Calendars: get", "Synchronize resources efficiently" (sync and page tokens, 410), "Handle API errors" (bodies of
-errors), "Usage limits" (403 or 429 beyond 600 requests a minute and user), "Improve performance" (`fields`); and from
+errors), "Usage limits" (403 or 429 beyond 600 requests a minute and user), "Improve performance" (`fields`),
+"Events: insert" (ids of one's own: 5 to 1024 of the characters 0-9 and a-v; `sendUpdates`), "Events: patch" (arrays are
+replaced), "Events: delete", "Recurring events" (instances that are changed or deleted), "Get specific versions of
+resources" (etags, If-Match, 412); and from
 "Using OAuth 2.0 for Web Server Applications" (the token endpoint; refresh tokens stay).
 
 Beyond the documentation: a sync token with a parameter that it excludes is answered with the reason
 `syncTokenWithRequestRestrictions`, as developers report; a query of a sync that differs from the query that it began
-with, of which Google says that its behaviour is undefined, is refused here.
+with, of which Google says that its behaviour is undefined, is refused here. The id of an event that was deleted stays
+taken (409), as developers report; a patch with `status` "confirmed" brings it back.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import orjson
+from dateutil.rrule import rrulestr
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -31,6 +37,7 @@ from tests.doubles.base import Double
 from tests.doubles.tokens import Tokens
 
 EVENTS_SCOPE = "https://www.googleapis.com/auth/calendar.events.readonly"
+WRITE_SCOPE = "https://www.googleapis.com/auth/calendar.events"
 CALENDARS_SCOPE = "https://www.googleapis.com/auth/calendar.calendars.readonly"
 
 _EXCLUDED_BY_SYNC_TOKEN = (
@@ -94,6 +101,9 @@ class Event:
         original: And where in it.
         changed: The place of its last change among all changes.
         spoiled: It tells no time.
+        rule: Of one that was written with a recurrence: its RRULE, without that word.
+        zone: Whose wall clock it goes by; the calendar's if None.
+        visibility: Who sees it.
     """
 
     id: str
@@ -113,6 +123,13 @@ class Event:
     original: datetime | None = None
     changed: int = 0
     spoiled: bool = False
+    rule: str | None = None
+    zone: str | None = None
+    visibility: str = "default"
+
+    @property
+    def recurs(self) -> bool:
+        return self.step is not None or self.rule is not None
 
     @property
     def uid(self) -> str:
@@ -155,6 +172,8 @@ class GoogleCalendarDouble(Double):
         self.requests_a_minute = 600
         self.limit_status = 403
         self.page_limit = 2500
+        self.told: list[tuple[str, str, frozenset[str]]] = []
+        self.before_write: Callable[[], None] | None = None
         self.tokens = Tokens(
             f"{EVENTS_SCOPE} {CALENDARS_SCOPE}",
             rotates=False,
@@ -175,6 +194,9 @@ class GoogleCalendarDouble(Double):
             Route(f"{calendar}/events", self._guarded(self._list, EVENTS_SCOPE)),
             Route(f"{calendar}/events/{{event}}", self._guarded(self._get, EVENTS_SCOPE)),
             Route(f"{calendar}/events/{{event}}/instances", self._guarded(self._instances, EVENTS_SCOPE)),
+            Route(f"{calendar}/events", self._written(self._insert), methods=["POST"]),
+            Route(f"{calendar}/events/{{event}}", self._written(self._patch), methods=["PATCH"]),
+            Route(f"{calendar}/events/{{event}}", self._written(self._delete), methods=["DELETE"]),
         ]
 
     # What tests do to the calendar.
@@ -259,6 +281,8 @@ class GoogleCalendarDouble(Double):
     def originals(self, event_id: str) -> list[datetime]:
         """Where the occurrences of a series originally start."""
         event = self.events[event_id]
+        if event.rule is not None:
+            return _by_rule(event.rule, event.start, ZoneInfo(event.zone or str(self.zone)))
         assert event.step is not None
         local = event.start.astimezone(self.zone).replace(tzinfo=None)
         return [(local + number * event.step).replace(tzinfo=self.zone) for number in range(event.count)]
@@ -284,7 +308,7 @@ class GoogleCalendarDouble(Double):
             with self.lock:
                 if not self.tokens.accepts(request):
                     return self.token_ended(request)
-                if scope not in self.granted:
+                if not self.granted & {scope, *([WRITE_SCOPE] if scope == EVENTS_SCOPE else [])}:
                     return _error(
                         403,
                         "insufficientPermissions",
@@ -308,6 +332,85 @@ class GoogleCalendarDouble(Double):
                     return _error(400, "invalidParameter", f"Invalid field selection {selector}", location="fields")
 
         return endpoint
+
+    def _written(self, answer: Callable[[Request, dict[str, Any]], dict[str, Any]]) -> Any:
+        async def endpoint(request: Request) -> Response:
+            given = orjson.loads(await request.body() or b"{}")
+
+            def write(request: Request) -> dict[str, Any]:
+                if self.before_write is not None:
+                    meanwhile, self.before_write = self.before_write, None
+                    meanwhile()
+                return answer(request, given)
+
+            response = self._guarded(write, WRITE_SCOPE)(request)
+            if request.method == "DELETE" and response.status_code == 200:
+                return Response(status_code=204)
+            return response
+
+        return endpoint
+
+    def _insert(self, request: Request, given: dict[str, Any]) -> dict[str, Any]:
+        event_id = str(given.get("id", ""))
+        if not re.fullmatch("[0-9a-v]{5,1024}", event_id) or "iCalUID" in given:
+            _refuse(400, "invalid", "Invalid resource id value.", location="resource.id")
+        if event_id in self.events:
+            _refuse(409, "duplicate", "The requested identifier already exists.")
+        owner = self.people[0]
+        now = self.clock()
+        blank = Event(event_id, now, now, now, "", (), creator=owner, organizer=owner)
+        if not {"start", "end"} <= set(given):
+            _refuse(400, "required", "Missing end time.")
+        self.put(self._with(blank, given))
+        self._tell(request, "insert", event_id)
+        return self._resource(self.events[event_id])
+
+    def _patch(self, request: Request, given: dict[str, Any]) -> dict[str, Any]:
+        event = self._found(request)
+        self._check_etag(request, event)
+        self.put(self._with(event, given))
+        self._tell(request, "patch", event.id)
+        return self._resource(self.events[event.id])
+
+    def _delete(self, request: Request, _given: dict[str, Any]) -> dict[str, Any]:
+        event = self._found(request)
+        self._check_etag(request, event)
+        if event.cancelled:
+            _refuse(410, "deleted", "Resource has been deleted")
+        self.put(replace(event, cancelled=True))
+        self._tell(request, "delete", event.id)
+        return {}
+
+    def _check_etag(self, request: Request, event: Event) -> None:
+        if request.headers.get("if-match", f'"{event.changed}"') != f'"{event.changed}"':
+            _refuse(412, "conditionNotMet", "Precondition Failed", location="If-Match", location_type="header")
+
+    def _tell(self, request: Request, what: str, event_id: str) -> None:
+        if request.query_params.get("sendUpdates") == "all":
+            guests = frozenset(str(one["email"]) for one in self.events[event_id].attendees)
+            self.told.append((what, event_id, guests))
+
+    def _with(self, event: Event, given: Mapping[str, Any]) -> Event:
+        changes: dict[str, Any] = {}
+        for name in ("start", "end"):
+            if name in given:
+                changes[name] = datetime.fromisoformat(given[name]["dateTime"])
+                changes["zone"] = given[name].get("timeZone")
+        if "recurrence" in given:
+            (line,) = given["recurrence"]
+            if not line.startswith("RRULE:"):
+                _refuse(400, "invalid", "Invalid recurrence rule.", location="recurrence")
+            if changes.get("zone") is None:
+                _refuse(400, "required", "Missing time zone definition for start time.")
+            changes["rule"] = line.removeprefix("RRULE:")
+        if "attendees" in given:
+            changes["attendees"] = tuple({"responseStatus": "needsAction", **one} for one in given["attendees"])
+        for name in ("summary", "visibility"):
+            if name in given:
+                changes[name] = given[name]
+        if "status" in given:
+            changes["cancelled"] = given["status"] == "cancelled"
+        return replace(event, **changes)
 
     def _exceeds_limit(self) -> bool:
         now = time.monotonic()
@@ -374,9 +477,11 @@ class GoogleCalendarDouble(Double):
 
     def _is_listed(self, event: Event, query: Mapping[str, str]) -> bool:
         is_shown = not event.cancelled or event.master_id is not None or query.get("showDeleted") == "true"
+        if "iCalUID" in query and event.uid != query["iCalUID"]:
+            return False
         if not is_shown or "timeMin" not in query:
             return is_shown
-        end = event.end if event.step is None else self.originals(event.id)[-1] + (event.end - event.start)
+        end = event.end if not event.recurs else self.originals(event.id)[-1] + (event.end - event.start)
         return end > datetime.fromisoformat(query["timeMin"])
 
     def _get(self, request: Request) -> dict[str, Any]:
@@ -385,11 +490,14 @@ class GoogleCalendarDouble(Double):
     def _instances(self, request: Request) -> dict[str, Any]:
         query = _checked_query(request, _INSTANCES_PARAMETERS)
         master = self._found(request)
-        if master.step is None:
+        if not master.recurs:
             _refuse(400, "invalid", "The event does not recur.", location="eventId")
         found = []
         for original in self.originals(master.id):
             instance = self._instance(master, original)
+            asked = query.get("originalStart")
+            if asked is not None and original != datetime.fromisoformat(asked):
+                continue
             if (instance.cancelled or master.cancelled) and query.get("showDeleted") != "true":
                 continue
             if "timeMin" in query and instance.end <= datetime.fromisoformat(query["timeMin"]):
@@ -405,7 +513,12 @@ class GoogleCalendarDouble(Double):
         return answer
 
     def _found(self, request: Request) -> Event:
-        event = self.events.get(request.path_params["event"])
+        event_id = request.path_params["event"]
+        event = self.events.get(event_id)
+        master = self.events.get(event_id.partition("_")[0])
+        if event is None and master is not None and master.recurs:
+            instances = [self._instance(master, original) for original in self.originals(master.id)]
+            event = next((one for one in instances if one.id == event_id), None)
         if event is None:
             _refuse(404, "notFound", "Not Found")
         return event
@@ -418,6 +531,7 @@ class GoogleCalendarDouble(Double):
             start=original,
             end=original + (master.end - master.start),
             step=None,
+            rule=None,
             count=1,
             master_id=master.id,
             original=original,
@@ -433,6 +547,10 @@ class GoogleCalendarDouble(Double):
             return head | {"status": "cancelled"}
         if event.step is not None:
             head["recurrence"] = [f"RRULE:FREQ=DAILY;INTERVAL={event.step.days};COUNT={event.count}"]
+        if event.rule is not None:
+            head["recurrence"] = [f"RRULE:{event.rule}"]
+        if event.visibility != "default":
+            head["visibility"] = event.visibility
         return head | {
             "status": "confirmed",
             "htmlLink": f"https://www.google.com/calendar/event?eid={event.id}",
@@ -454,13 +572,27 @@ class GoogleCalendarDouble(Double):
         }
 
     def _when(self, event: Event, instant: datetime) -> dict[str, str]:
-        local = instant.astimezone(self.zone)
+        zone = event.zone or str(self.zone)
+        local = instant.astimezone(ZoneInfo(zone))
         if event.all_day:
             return {"date": local.date().isoformat()}
-        return {"dateTime": local.isoformat(timespec="seconds"), "timeZone": str(self.zone)}
+        return {"dateTime": local.isoformat(timespec="seconds"), "timeZone": zone}
 
     def _person(self, email: str) -> dict[str, Any]:
         return {"email": email, "self": True} if email == self.people[0] else {"email": email}
+
+
+def _by_rule(rule: str, start: datetime, zone: ZoneInfo) -> list[datetime]:
+    """Where the occurrences of a rule start, for three years: by the wall clock; UNTIL is of UTC."""
+    parts = dict(part.split("=", 1) for part in rule.split(";"))
+    until = parts.pop("UNTIL", None)
+    wall = start.astimezone(zone).replace(tzinfo=None)
+    walls = rrulestr(";".join(f"{name}={value}" for name, value in parts.items()), dtstart=wall)
+    found = [one.replace(tzinfo=zone) for one in walls.between(wall, wall + timedelta(days=1096), inc=True)]
+    if until is None:
+        return found
+    last = datetime.strptime(until, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    return [one for one in found if one <= last]
 
 
 def _lasting(query: Mapping[str, str]) -> dict[str, str]:

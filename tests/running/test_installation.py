@@ -264,7 +264,7 @@ def test_the_two_commands_on_a_fresh_machine(tmp_path: Path) -> None:
     assert second.pids() == []
 
     tested = subprocess.run(
-        ["make", "test", "ARGS=-p no:cacheprovider -q tests/cli"],
+        ["make", "test", "ARGS=-p no:cacheprovider -q tests/cli/test_embedded.py"],
         cwd=clone,
         env=environment,
         capture_output=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -61,6 +62,14 @@ class Session(Protocol):
             RemoteRefused: it is one of those.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where an object lies in a calendar that is written to, and its state there."""
+
+    place: str
+    etag: str | None
 
 
 class Connector(Protocol):

@@ -7,14 +7,13 @@ looked at, and then put over what is there: the session stands as Sideline has i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urljoin
 
 import httpx
 
 from domain.connectors import RemoteRefused, RemoteUnavailable
-from workers.connectors.base import Session
+from workers.connectors.base import Placed, Session
 from workers.connectors.caldav.dav import quoted
 from workers.connectors.caldav.discovery import find_home, list_calendars
 
@@ -24,14 +23,6 @@ _NOT_HERE: Final = (403, 404, 405, 409, 410)
 """A calendar that may not be written to, or is gone."""
 _CHANGED: Final = 412
 _ATTEMPTS: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """Where an object lies, and its state there."""
-
-    place: str
-    etag: str | None
 
 
 async def put_object(session: Session, name: str, text: bytes, known: Placed | None) -> Placed:

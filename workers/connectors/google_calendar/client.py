@@ -96,7 +96,7 @@ async def list_events(session: Session, since: datetime, sync: str | None, page:
     # Page tokens go bad too, and are then answered with 400.
     if response.status_code == 410 or (response.status_code == 400 and (sync is not None or page is not None)):
         raise CursorExpired("Google Calendar asks for a full listing, as it does from time to time.")
-    _raise_for(response)
+    raise_for(response)
     answer = read_object(response, VENDOR)
     found = EventsPage(
         items=read_list(answer, "items", VENDOR),
@@ -157,12 +157,20 @@ async def _get(
 ) -> httpx.Response:
     response = await session.request("GET", path, params=params, expected=(403, *expected))
     if response.status_code not in expected:
-        _raise_for(response)
+        raise_for(response)
     return response
 
 
-def _raise_for(response: httpx.Response) -> None:
-    """Tell what a 403, or a 400 that no token explains, means."""
+def raise_for(response: httpx.Response, use: str = "read") -> None:
+    """Tell what a 403, or a 400 that no token explains, means.
+
+    Args:
+        response: The answer.
+        use: What was to be done with the calendar.
+
+    Raises:
+        SyncProblem: it is an error.
+    """
     if response.status_code < 400:
         return
     error = read_error(response)
@@ -172,7 +180,7 @@ def _raise_for(response: httpx.Response) -> None:
         raise RateLimited("Google Calendar asks for patience.", _retry_after(response))
     if reasons & _NO_SCOPE:
         raise SignInNeeded(
-            "The permission to read the calendar was not given: connect Google Calendar again and leave it ticked."
+            f"The permission to {use} the calendar was not given: connect Google Calendar again and leave it ticked."
         )
     if "accessNotConfigured" in reasons:
         raise RemoteRefused(
