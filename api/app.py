@@ -36,7 +36,7 @@ from api.middleware import ErrorBoundary, PatientBodies
 from api.oauth import oauth_routes
 from api.oidc import OidcIssuer
 from api.people import people_routes
-from api.scim.endpoint import scim_routes
+from api.scim.routes import scim_routes
 from api.sessions import session_routes
 from api.snapshots import snapshot_routes
 from api.traces import traced

@@ -2,7 +2,7 @@
 
 **An activity** is seen by its owner, by whoever sees the owner's data (design, section 2), and by whom the owner asks
 for feedback on it, as long as the request is open: the owner alone can open this door, to this one activity, and closes
-it by withdrawing. It leads to no list, no number and no email body (`may_read_email_body` asks for the owner in sight).
+it by withdrawing. It leads to no list, no dashboard and no email body (`access.require_body_in_sight`).
 
 **Comments, playlists' items, calibrations** are seen by whoever sees the activity. What is said of a rep's film is
 said to the rep: there are no comments behind the rep's back (notes of the coach's own belong into a coaching plan).

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 import gc
+import importlib.util
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -35,6 +37,9 @@ def once_a_process() -> Iterator[None]:
         contexts = functools.cache(httpx.create_ssl_context)
         patch.setattr(httpx, "create_ssl_context", contexts)
         patch.setattr("httpx._transports.default.create_ssl_context", contexts)
+        # Each HTTP request looks eight times for a module that is not there.
+        if importlib.util.find_spec("sniffio") is None:
+            patch.setitem(sys.modules, "sniffio", None)
         # Each connection to the database would have the models' filters and fields computed (40 ms).
         patch.setattr(MetaInfo, "finalise_model", _finalised_once(MetaInfo.finalise_model))
         yield

@@ -12,10 +12,10 @@ from starlette.requests import Request
 from api.context import Context
 from api.scim.documents import Projection, parse_projection
 from api.scim.errors import Refusal
+from api.scim.routes import PREFIX
 from domain.errors import NotFound
 from domain.ids import decode_any_id
 
-PREFIX = "/scim/v2"
 BODY_LIMIT_BYTES = 2**20
 DEEPEST_BODY = 12
 """Lists and objects within one another."""

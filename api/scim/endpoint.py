@@ -9,7 +9,6 @@ from typing import TypeAlias
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from api.admission import Admitted, bounded
@@ -19,7 +18,7 @@ from api.context import Context
 from api.errors import request_id_of
 from api.reading import BodyTooSlow
 from api.scim import discovery, groups, search, users
-from api.scim.calls import PREFIX, Call
+from api.scim.calls import Call
 from api.scim.errors import Refusal, error_response
 from domain import access
 from domain.models.people import Permission
@@ -149,9 +148,3 @@ def _handler(request: Request) -> Handler:
         allowed = ", ".join(sorted(handlers))
         raise Refusal(405, f"This address takes {allowed}.", headers={"allow": allowed})
     return handler
-
-
-def scim_routes() -> list[Route]:
-    """The routes."""
-    endpoint = ScimEndpoint()
-    return [Route(PREFIX, endpoint), Route(f"{PREFIX}/{{path:path}}", endpoint)]

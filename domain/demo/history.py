@@ -7,6 +7,7 @@ version of the record: tomorrow's run adds tomorrow and never rewrites yesterday
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -94,10 +95,13 @@ class _Day:
 
 def is_working_day(day: date) -> bool:
     """A weekday that is no holiday of the US."""
-    return day.weekday() < 5 and day not in _HOLIDAYS
+    return day.weekday() < 5 and day not in _holidays()
 
 
-_HOLIDAYS = holidays.country_holidays("US")
+@functools.cache
+def _holidays() -> holidays.HolidayBase:
+    """Made when it is asked for: it loads the calendars of all countries."""
+    return holidays.country_holidays("US")
 
 
 def _next_working_day(day: date) -> date:
