@@ -42,6 +42,10 @@ AGAIN = timedelta(hours=6)
 WRITABLE = ("caldav", "google_calendar", "microsoft365")
 """Kinds of calendar connections that can be written to, by preference."""
 PRODUCT = "-//Sideline//Coaching sessions//EN"
+LISTED_UNTIL = "until:"
+"""How the state begins of an invitation whose occurrences lie in a calendar one by one, up to a moment that follows."""
+LIST_AGAIN = timedelta(days=60)
+"""They are listed further when they reach less far ahead than this."""
 NOBODYS = ".invalid"
 """Addresses of erased people end so: nothing is sent to them."""
 
@@ -167,6 +171,29 @@ async def ask_again(connection: Connection, team_id: UUID, now: datetime, limit:
     )
     for row in rows:
         await _ask(connection, team_id, row["id"], now.isoformat())
+    return len(rows)
+
+
+async def list_further(connection: Connection, team_id: UUID, now: datetime, limit: int = 200) -> int:
+    """Ask for jobs for the invitations whose occurrences lie in a calendar one by one, and not far enough ahead, in the
+    caller's transaction. Returns how many. A team is looked after when a series needs more sessions, which is before
+    what is listed of it ends. Served by coaching_invitations_team_id_id_key."""
+    rows = await connection.fetch(
+        """
+        UPDATE coaching_invitations SET sequence = sequence + 1, due_at = $2, attempts = 0 WHERE id IN (
+            SELECT id FROM coaching_invitations WHERE team_id = $1 AND delivered_sequence = sequence AND NOT withdrawn
+                AND CASE WHEN starts_with(etag, $3) THEN substr(etag, length($3) + 1)::timestamptz < $4 END
+            ORDER BY id LIMIT $5 FOR UPDATE SKIP LOCKED
+        ) RETURNING id, sequence
+        """,
+        team_id,
+        now,
+        LISTED_UNTIL,
+        now + LIST_AGAIN,
+        limit,
+    )
+    for row in rows:
+        await _ask(connection, team_id, row["id"], row["sequence"])
     return len(rows)
 
 

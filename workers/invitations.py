@@ -1,10 +1,10 @@
 """Delivering invitations to coaching sessions, and looking after programs and series.
 
 A session lies in the coach's own calendar where a calendar connection of theirs can be written to; the rep and the
-co-coaches are told by mail, if the operator has set a mail server, and else by the calendar's server; those of Google's
-are always told by Google, whose UIDs are not ours. Without such a
-connection everybody, the coach too, is told by mail. See domain/plan_invitations.py for what makes a delivery that runs
-twice the same as one that runs once.
+co-coaches are told by mail, if the operator has set a mail server, and else by the calendar's server. Google and
+Microsoft 365 always tell them themselves, under UIDs that are not ours. Without such a connection everybody, the coach
+too, is told by mail. See domain/plan_invitations.py for what makes a delivery that runs twice the same as one that runs
+once.
 
 In mails the organizer is the sender of the mails, in the name of the coach: so an invitation stays one for its guests
 when the coach connects a calendar, or takes it away.
@@ -31,6 +31,7 @@ from workers.connectors import all_connectors
 from workers.connectors.base import Placed, Session
 from workers.connectors.caldav import writing as caldav
 from workers.connectors.google_calendar import writing as google
+from workers.connectors.microsoft365 import writing as microsoft
 from workers.loops import UNREACHABLE
 from workers.mail import Mail, Mailer, MailRefused, MailUnsent
 from workers.session import VendorSession, Wire
@@ -71,9 +72,14 @@ async def _put_into_google(session: Session, invitation: Invitation, _mailed: bo
     return await google.put_event(session, invitation)
 
 
+async def _put_into_microsoft(session: Session, invitation: Invitation, _mailed: bool, _known: Placed | None) -> Placed:
+    return await microsoft.put_event(session, invitation)
+
+
 WRITERS = {
     "caldav": Writer(_put_into_caldav, caldav.remove_object),
     "google_calendar": Writer(_put_into_google, google.remove_event, google.place_of, tells_guests=True),
+    "microsoft365": Writer(_put_into_microsoft, microsoft.remove_events, microsoft.place_of, tells_guests=True),
 }
 """By kind of connection."""
 
@@ -156,7 +162,7 @@ class Inviter:
         mailed = ()
         if self._make_mailer is not None:
             guests = [one for one in invitation.everybody if one.id != invitation.organizer.id]
-            # Who was told by mail before is told by mail that this is off: Google's invitation is another one.
+            # Who was told by mail before is told by mail that this is off: the vendor's is another one.
             mailed = await self._mail(team_id, invitation, () if tells_guests else guests)
         if place is None:
             return Delivery(InvitationWay.CALENDAR, integration_id, mailed_to=mailed)
@@ -284,6 +290,7 @@ async def look_after() -> bool:
 
         async def outbox(connection: Any, team_id: UUID = team_id) -> None:
             await plan_invitations.ask_again(connection, team_id, now)
+            await plan_invitations.list_further(connection, team_id, now)
 
         try:
             while await in_transaction(team_id, programs):

@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 from domain.connectors import Mapped, MappingContext
 from domain.meetings import (
+    COACHING_UID,
     LOOK_BACK,
     UPCOMING,
     Attendee,
@@ -147,6 +148,13 @@ def counts(one: Occurrence, **changes: Any) -> bool:
 )
 def test_what_counts_and_for_whom(changes: dict[str, Any], expected: bool) -> None:
     assert counts(occurrence(**changes)) is expected
+
+
+@pytest.mark.parametrize("host", ["sideline", "google.com"])
+def test_a_coaching_session_of_ours_is_no_meeting_whoever_is_invited(host: str) -> None:
+    uid = f"{COACHING_UID}0190c2a4f5d07cf0a1b2c3d4e5f60718@{host}"
+    assert meetings_of(uid, [occurrence()], context(START + DAY), None).records == ()
+    assert len(meetings_of(f"not{uid}", [occurrence()], context(START + DAY), None).records) == 1
 
 
 def test_a_connection_of_nobody_brings_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Microsoft Graph v1.0, as far as calendars are read.
+"""Microsoft Graph v1.0, as far as calendars are read, and events of the default calendar written.
 
 Written from Microsoft's documentation of Graph: "event: delta" (parameters, `@removed`, also of what lies outside of
 the view), "Get incremental changes to events in a calendar view" (links and their tokens), "Use delta query to track
@@ -7,12 +7,23 @@ changes" (410 with a Location, `syncStateNotFound`, replays), "List instances", 
 "Microsoft Graph error responses and resource types", "Service-specific throttling limits" (10,000 requests in 10
 minutes an app and mailbox) and "Throttling guidance" (429, Retry-After); and from "Microsoft identity platform and
 OAuth 2.0 authorization code flow" and "Refresh tokens" (each refresh brings another refresh token, the old one goes on
-working).
+working). What is written: "Create event" and "event resource type" (`transactionId`, which is told and does not
+change; guests are told), "Update event", "Delete event" (an organizer's deletion tells the guests), "recurrencePattern"
+and "recurrenceRange", "dateTimeTimeZone" (zones of Windows, and some of IANA's), "Create single-value extended
+property" and "Get singleValueLegacyExtendedProperty" ($filter with `startswith`, $expand); of Exchange:
+"AbsoluteMonthlyRecurrence" (the last day of a month that is too short).
 
 Beyond the documentation, as developers report in its issues: deltas bring occurrences with `id`, `seriesMasterId`,
 `type`, `start` and `end` alone (issue 7632); a series that changed comes whole, on one page, and a deleted occurrence
 not at all (pull request 4501); the code of a token that is gone is `SyncStateNotFound` (issue 2350); a view may span
-1,825 days.
+1,825 days; single events and masters come in deltas with their `transactionId` (issue 294 of
+microsoft-graph-docs-contrib). No occurrence is moved past or onto another one (`ErrorOccurrenceCrossingBoundary`, as
+Riva's support tells of Exchange).
+
+Not documented anywhere, and so both ways here (`taken_again`): what a `transactionId` that was taken before is answered
+with, 409 or the event that there is. Also not documented: whether If-Match is heeded (here it is), and what becomes of
+exceptions when the times of a series change (here they go, as in Outlook, or with `keeps_exceptions` outlive even its
+end).
 """
 
 from __future__ import annotations
@@ -25,7 +36,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
+import orjson
+from dateutil.rrule import DAILY, FR, MO, MONTHLY, SA, SU, TH, TU, WE, WEEKLY, YEARLY, rrule
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -35,6 +49,30 @@ from tests.doubles.base import Double
 from tests.doubles.tokens import Tokens
 
 LONGEST_VIEW = timedelta(days=1825)
+WRITE_SCOPE = "Calendars.ReadWrite"
+_ZONES = {
+    "UTC": "UTC",
+    "Eastern Standard Time": "America/New_York",
+    "W. Europe Standard Time": "Europe/Berlin",
+    "America/New_York": "America/New_York",
+}
+_DAYS = {"monday": MO, "tuesday": TU, "wednesday": WE, "thursday": TH, "friday": FR, "saturday": SA, "sunday": SU}
+_INDEXES = {"first": 1, "second": 2, "third": 3, "fourth": 4, "last": -1}
+_WRITABLE = {
+    "subject",
+    "sensitivity",
+    "isAllDay",
+    "start",
+    "end",
+    "attendees",
+    "recurrence",
+    "transactionId",
+    "singleValueExtendedProperties",
+}
+_FILTER = re.compile(
+    r"singleValueExtendedProperties/Any\(ep: ep/id eq '([^']+)' and startswith\(ep/value, '([^']*)'\)\)"
+)
+_EXPAND = re.compile(r"singleValueExtendedProperties\(\$filter=id eq '([^']+)'\)")
 _UNSUPPORTED_IN_DELTA = ("$select", "$expand", "$filter", "$orderby", "$search", "$top")
 
 
@@ -58,6 +96,11 @@ class Event:
         deleted: The original starts of occurrences that are gone.
         changed: The place of its last change among all changes.
         spoiled: It tells no time.
+        recurrence: Of one that was written: its pattern and range.
+        zone: Whose wall clock it goes by.
+        sensitivity: Who sees it.
+        transaction_id: What who made it called the making.
+        properties: Extended properties, by their ids.
     """
 
     id: str
@@ -75,6 +118,15 @@ class Event:
     deleted: frozenset[datetime] = frozenset()
     changed: int = 0
     spoiled: bool = False
+    recurrence: Mapping[str, Any] | None = None
+    zone: str = "W. Europe Standard Time"
+    sensitivity: str = "normal"
+    transaction_id: str | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def recurs(self) -> bool:
+        return self.step is not None or self.recurrence is not None
 
     @property
     def uid(self) -> str:
@@ -123,6 +175,12 @@ class Microsoft365Double(Double):
         self.replays = False
         self.expired_status = 410
         self.has_mailbox = True
+        self.taken_again = 409
+        self.shows_late = 0
+        self.keeps_exceptions = False
+        self.told: list[tuple[str, str, frozenset[str]]] = []
+        self.before_write: Callable[[], None] | None = None
+        self._transactions: dict[str, str] = {}
         self.tokens = Tokens(
             "Calendars.Read",
             rotates=True,
@@ -144,7 +202,11 @@ class Microsoft365Double(Double):
             Route("/v1.0/me", self._guarded(self._me, "User.Read")),
             Route("/v1.0/me/calendar", self._guarded(self._calendar, "Calendars.Read")),
             Route("/v1.0/me/calendarView/delta", self._guarded(self._delta, "Calendars.Read")),
-            Route("/v1.0/me/events/{event}", self._guarded(self._get, "Calendars.Read")),
+            Route("/v1.0/me/events", self._guarded(self._list, "Calendars.Read"), methods=["GET"]),
+            Route("/v1.0/me/events", self._written(self._create), methods=["POST"]),
+            Route("/v1.0/me/events/{event}", self._guarded(self._get, "Calendars.Read"), methods=["GET"]),
+            Route("/v1.0/me/events/{event}", self._written(self._update), methods=["PATCH"]),
+            Route("/v1.0/me/events/{event}", self._written(self._remove), methods=["DELETE"]),
             Route("/v1.0/me/events/{event}/instances", self._guarded(self._instances, "Calendars.Read")),
         ]
 
@@ -222,7 +284,7 @@ class Microsoft365Double(Double):
         with self.lock:
             event = self.events.pop(event_id)
             self.sequence += 1
-            for gone in [event_id, *(_occurrence_id(event, one) for one in _originals(event) if event.step)]:
+            for gone in [event_id, *(_occurrence_id(event, one) for one in _originals(event) if event.recurs)]:
                 self.gone[gone] = self.sequence
 
     def put_exception(self, event_id: str, original: datetime, **changes: Any) -> None:
@@ -249,7 +311,9 @@ class Microsoft365Double(Double):
             with self.lock:
                 if not self.tokens.accepts(request):
                     return self.token_ended(request)
-                if scope not in self.granted:
+                if not self.granted & {scope, *([WRITE_SCOPE] if scope == "Calendars.Read" else [])}:
+                    if scope == WRITE_SCOPE:
+                        return _error(403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")
                     return _error(403, "Authorization_RequestDenied", "Insufficient privileges.")
                 if self._exceeds_limit():
                     response = _error(429, "ApplicationThrottled", "Application is over its request limit.")
@@ -336,7 +400,7 @@ class Microsoft365Double(Double):
         return _Token(start, end, self.sequence, before, tuple(lot for lot in lots if lot))
 
     def _in_view(self, event: Event, start: datetime, end: datetime) -> list[dict[str, Any]]:
-        if event.step is None:
+        if not event.recurs:
             return [self._resource(event)] if event.end > start and event.start < end else []
         lot = []
         for original in _originals(event):
@@ -351,7 +415,129 @@ class Microsoft365Double(Double):
         return [self._resource(event), *lot] if lot else []
 
     def _get(self, request: Request) -> dict[str, Any]:
-        return _projected(self._resource(self._found(request)), request)
+        event, original = self._found_one(request)
+        if original is None:
+            return _projected(self._resource(event), request)
+        return _projected(self._resource(_at(event, original), event, original), request)
+
+    def _list(self, request: Request) -> dict[str, Any]:
+        query = dict(request.query_params)
+        asked, expanded = _FILTER.fullmatch(query.get("$filter", "")), _EXPAND.fullmatch(query.get("$expand", ""))
+        if asked is None or expanded is None:
+            _refuse(400, "ErrorInvalidUrlQueryFilter", "This double filters by the beginning of an extended property.")
+        found = []
+        for event in self.events.values():
+            if not event.properties.get(asked[1], "-").lower().startswith(asked[2].lower()):
+                continue
+            shown = _projected(self._resource(event), request)
+            held = [{"id": name, "value": value} for name, value in event.properties.items() if name == expanded[1]]
+            found.append(shown | {"singleValueExtendedProperties": held})
+        if self.shows_late:
+            self.shows_late -= 1
+            found = []
+        return self._sliced(request, found)
+
+    # What is written.
+
+    def _written(self, answer: Callable[[Request, dict[str, Any]], tuple[int, dict[str, Any]]]) -> Any:
+        async def endpoint(request: Request) -> Response:
+            given = orjson.loads(await request.body() or b"{}")
+            status = 200
+
+            def write(request: Request) -> dict[str, Any]:
+                nonlocal status
+                if self.before_write is not None:
+                    meanwhile, self.before_write = self.before_write, None
+                    meanwhile()
+                status, body = answer(request, given)
+                return body
+
+            response = self._guarded(write, WRITE_SCOPE)(request)
+            if response.status_code == 200:
+                response.status_code = status
+                if status == 204:
+                    return Response(status_code=204)
+            return response
+
+        return endpoint
+
+    def _create(self, _request: Request, given: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        transaction = given.get("transactionId")
+        if transaction in self._transactions:
+            event = self.events.get(self._transactions[transaction])
+            if self.taken_again == 409 or event is None:
+                _refuse(409, "ErrorDuplicateTransactionId", "The transaction id has been used before.")
+            return 201, self._resource(event)
+        if not {"start", "end"} <= set(given):
+            _refuse(400, "ErrorInvalidRequest", "Start and end are required.")
+        now = self.clock()
+        event_id = f"AAMkWritten{self.sequence:05d}="
+        blank = Event(event_id, now, now, now, "", (), organizer=self.people[0])
+        event = replace(
+            _with(blank, given),
+            transaction_id=transaction,
+            properties={one["id"]: one["value"] for one in given.get("singleValueExtendedProperties", ())},
+        )
+        if transaction is not None:
+            self._transactions[transaction] = event_id
+        self.put(event)
+        self._tell("create", event_id, event)
+        return 201, self._resource(self.events[event_id])
+
+    def _update(self, request: Request, given: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        event, original = self._found_one(request)
+        self._check_etag(request, event)
+        if "transactionId" in given:
+            _refuse(400, "ErrorInvalidPropertySet", "transactionId cannot be changed.")
+        if original is None:
+            changed = _with(event, given)
+            if event.recurs and {"start", "recurrence"} & set(given) and not self.keeps_exceptions:
+                changed = replace(changed, exceptions={}, deleted=frozenset())
+            self.put(changed)
+            self._tell("update", event.id, changed)
+            return 200, self._resource(self.events[event.id])
+        one = _with(_at(event, original), given)
+        others = [place for place in _originals(event) if place != original and place not in event.deleted]
+        if any(
+            _at(event, place).start < one.end if place > original else _at(event, place).end > one.start
+            for place in others
+        ):
+            message = "Modified occurrence is crossing or overlapping adjacent occurrence."
+            _refuse(400, "ErrorOccurrenceCrossingBoundary", message)
+        self.put(replace(event, exceptions={**event.exceptions, original: one}))
+        self._tell("update", request.path_params["event"], one)
+        event = self.events[event.id]
+        return 200, self._resource(_at(event, original), event, original)
+
+    def _remove(self, request: Request, _given: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        event, original = self._found_one(request)
+        self._check_etag(request, event)
+        if original is None:
+            self.delete(event.id)
+        else:
+            self.delete_occurrence(event.id, original)
+        self._tell("delete", request.path_params["event"], event)
+        return 204, {}
+
+    def _check_etag(self, request: Request, event: Event) -> None:
+        etag = f'W/"{event.changed}"'
+        if request.headers.get("if-match", etag) != etag:
+            _refuse(412, "ErrorIrresolvableConflict", "The send or update operation could not be performed.")
+
+    def _tell(self, what: str, event_id: str, event: Event) -> None:
+        guests = frozenset(str(one["emailAddress"]["address"]) for one in event.attendees)
+        if guests:
+            self.told.append((what, event_id, guests))
+
+    def _found_one(self, request: Request) -> tuple[Event, datetime | None]:
+        """An event, or a series and where the occurrence of it starts that is asked for."""
+        event_id = request.path_params["event"]
+        for event in self.events.values():
+            if event.recurs and "Occ" in event_id:
+                for original in _originals(event):
+                    if _occurrence_id(event, original) == event_id and original not in event.deleted:
+                        return event, original
+        return self._found(request), None
 
     def _instances(self, request: Request) -> dict[str, Any]:
         query = dict(request.query_params)
@@ -360,10 +546,14 @@ class Microsoft365Double(Double):
         if not query.get("$top", "10").isdigit() or not 1 <= int(query.get("$top", "10")) <= 1000:
             _refuse(400, "ErrorInvalidUrlQueryOption", "$top is from 1 to 1000.")
         found = []
-        for original in _originals(event) if event.step is not None else ():
+        for original in _originals(event) if event.recurs else ():
             one = _at(event, original)
             if original not in event.deleted and one.end > start and one.start < end:
                 found.append(_projected(self._resource(one, event, original), request))
+        return self._sliced(request, found)
+
+    def _sliced(self, request: Request, found: list[dict[str, Any]]) -> dict[str, Any]:
+        query = dict(request.query_params)
         begin, size = int(query.get("$skip", "0")), min(int(query.get("$top", "10")), self.page_limit)
         answer: dict[str, Any] = {"value": found[begin : begin + size]}
         if begin + size < len(found):
@@ -386,14 +576,14 @@ class Microsoft365Double(Double):
 
     def _resource(self, event: Event, master: Event | None = None, original: datetime | None = None) -> dict[str, Any]:
         """An event as the API shows it, if times are preferred in UTC."""
-        event_id, uid, kind = event.id, event.uid, "singleInstance" if event.step is None else "seriesMaster"
+        event_id, uid, kind = event.id, event.uid, "seriesMaster" if event.recurs else "singleInstance"
         if master is not None and original is not None:
             event_id = _occurrence_id(master, original)
             uid = f"{master.uid}{original.astimezone(UTC):%Y%m%d}"
             kind = "exception" if original in master.exceptions else "occurrence"
         return {
             "@odata.type": "#microsoft.graph.event",
-            "@odata.etag": f'W/"{event.changed}"',
+            "@odata.etag": f'W/"{(master or event).changed}"',
             "id": event_id,
             "createdDateTime": _iso(event.created),
             "lastModifiedDateTime": _iso(event.created),
@@ -411,8 +601,10 @@ class Microsoft365Double(Double):
             "type": kind,
             "webLink": "https://outlook.office365.com/owa/?itemid=1",
             "originalStart": None if original is None else _iso(original),
-            "originalStartTimeZone": "W. Europe Standard Time",
-            "recurrence": None if event.step is None else {"pattern": {"type": "daily", "interval": event.step.days}},
+            "recurrence": _recurrence_of(event),
+            "sensitivity": event.sensitivity,
+            "transactionId": event.transaction_id if master is None else None,
+            "originalStartTimeZone": event.zone,
             "responseStatus": {"response": "organizer", "time": "0001-01-01T00:00:00Z"},
             "start": {"dateTime": "soon", "timeZone": "UTC"} if event.spoiled else _when(event.start),
             "end": _when(event.end),
@@ -431,7 +623,77 @@ def attendee(email: str, response: str, kind: str = "required") -> dict[str, Any
     }
 
 
+def _with(event: Event, given: Mapping[str, Any]) -> Event:
+    """An event with what was written of it."""
+    if unknown := set(given) - _WRITABLE:
+        _refuse(400, "RequestBodyRead", f"This double does not write {sorted(unknown)}.")
+    changes: dict[str, Any] = {}
+    for name in ("start", "end"):
+        if name in given:
+            zone = given[name].get("timeZone")
+            if zone not in _ZONES:
+                _refuse(
+                    400, "TimeZoneNotSupportedException", f"A valid TimeZone value must be specified, not {zone!r}."
+                )
+            # Whatever the name, Exchange tells Windows' own.
+            changes["zone"] = next(one for one, same in _ZONES.items() if same == _ZONES[zone])
+            wall = datetime.fromisoformat(given[name]["dateTime"])
+            assert wall.tzinfo is None
+            changes[name] = wall.replace(tzinfo=ZoneInfo(_ZONES[zone])).astimezone(UTC)
+    if "recurrence" in given:
+        bounds = given["recurrence"]["range"]
+        if bounds["startDate"] != given["start"]["dateTime"][:10]:
+            _refuse(400, "ErrorPropertyValidationFailure", "startDate has to be the day of start.")
+        changes["recurrence"] = given["recurrence"]
+    if "attendees" in given:
+        none = {"response": "none", "time": "0001-01-01T00:00:00Z"}
+        changes["attendees"] = tuple({"status": none, **one} for one in given["attendees"])
+    names = {"subject": "subject", "sensitivity": "sensitivity", "isAllDay": "is_all_day"}
+    changes |= {ours: given[name] for name, ours in names.items() if name in given}
+    return replace(event, **changes)
+
+
+def _recurrence_of(event: Event) -> dict[str, Any] | None:
+    """A recurrence as Graph tells it: with all that was left out."""
+    if event.recurrence is None:
+        return None if event.step is None else {"pattern": {"type": "daily", "interval": event.step.days}}
+    blank = {"month": 0, "dayOfMonth": 0, "daysOfWeek": [], "firstDayOfWeek": "sunday", "index": "first"}
+    bounds = {"endDate": "0001-01-01", "numberOfOccurrences": 0}
+    return {
+        "pattern": blank | event.recurrence["pattern"],
+        "range": bounds | event.recurrence["range"],
+    }
+
+
+def _by_pattern(event: Event) -> list[datetime]:
+    """Where the occurrences of a written series originally start, for three years."""
+    assert event.recurrence is not None
+    pattern, bounds, zone = event.recurrence["pattern"], event.recurrence["range"], ZoneInfo(_ZONES[event.zone])
+    first = event.start.astimezone(zone).replace(tzinfo=None)
+    kind = pattern["type"]
+    days = [_DAYS[day] for day in pattern.get("daysOfWeek", ())]
+    given: dict[str, Any] = {"interval": pattern["interval"]}
+    if kind == "weekly":
+        given |= {"byweekday": days, "wkst": _DAYS[pattern["firstDayOfWeek"]]}
+    elif kind.startswith("relative"):
+        given |= {"byweekday": days, "bysetpos": _INDEXES[pattern.get("index", "first")]}
+    elif kind.startswith("absolute"):
+        # A month that is too short has it on its last day.
+        given |= {"bymonthday": range(1, pattern["dayOfMonth"] + 1), "bysetpos": -1}
+    if kind.endswith("Yearly"):
+        given["bymonth"] = pattern["month"]
+    often = {"daily": DAILY, "weekly": WEEKLY}.get(kind, YEARLY if kind.endswith("Yearly") else MONTHLY)
+    walls = rrule(often, dtstart=first, until=first + timedelta(days=1096), **given)
+    return [
+        wall.replace(tzinfo=zone).astimezone(UTC)
+        for wall in walls
+        if bounds["type"] == "noEnd" or wall.date().isoformat() <= bounds["endDate"]
+    ]
+
+
 def _originals(event: Event) -> list[datetime]:
+    if event.recurrence is not None:
+        return sorted({*_by_pattern(event), *event.exceptions})
     step = event.step or timedelta()
     return [event.start + number * step for number in range(event.count)]
 
@@ -440,7 +702,9 @@ def _at(event: Event, original: datetime) -> Event:
     """An occurrence of a series."""
     if original in event.exceptions:
         return event.exceptions[original]
-    return replace(event, start=original, end=original + (event.end - event.start), step=None, exceptions={})
+    return replace(
+        event, start=original, end=original + (event.end - event.start), step=None, recurrence=None, exceptions={}
+    )
 
 
 def _occurrence_id(event: Event, original: datetime) -> str:

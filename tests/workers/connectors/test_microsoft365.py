@@ -334,7 +334,13 @@ async def test_a_check_tells_whose_calendar_it_is_with_no_further_permission(
     assert (account.name, account.id) == (OWNER, OWNER)
     assert account.settings == {"since": "2025-02-06"}
     assert connector.manifest.oauth is not None
-    assert {scope.name for scope in connector.manifest.oauth.scopes} == {*double.granted, "offline_access"}
+    assert set(connector.manifest.oauth.scopes_for({})) == {*double.granted, "offline_access"}
+    assert set(connector.manifest.oauth.scopes_for({"writeInvitations": "false"})) == {
+        *double.granted,
+        "offline_access",
+    }
+    chosen = connector.manifest.oauth.scopes_for({"writeInvitations": "true"})
+    assert set(chosen) - {*double.granted, "offline_access"} == {"Calendars.ReadWrite"}
 
 
 async def test_a_calendar_without_an_owner_goes_by_its_id(double: Microsoft365Double, session: TestSession) -> None:

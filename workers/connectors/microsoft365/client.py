@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from domain.connectors import CursorExpired, RemoteRefused, RemoteUnavailable
+from domain.meetings import COACHING_UID
 from workers.connectors.base import Session
 from workers.connectors.calendars import read_error, read_list, read_object, read_text
 
@@ -38,11 +39,12 @@ KEPT: Final = (
     "organizer",
     "attendees",
     "createdDateTime",
+    "transactionId",
 )
 """All that a meeting is made of. Deltas cannot be told to leave out the rest, so it is thrown away at once."""
 
-_NOT_OF_INSTANCES = frozenset({"id", "iCalUId", "type", "seriesMasterId"})
-_UTC = 'outlook.timezone="UTC"'
+_NOT_OF_INSTANCES = frozenset({"id", "iCalUId", "type", "seriesMasterId", "transactionId"})
+IN_UTC = 'outlook.timezone="UTC"'
 _NO_MAILBOX = frozenset({"mailboxnotenabledforrestapi", "mailboxnotsupportedforrestapi", "resourcenotfound"})
 
 
@@ -69,7 +71,7 @@ async def owner_of_calendar(session: Session) -> tuple[str, str]:
     """
     response = await session.request("GET", CALENDAR, params={"$select": "id,owner"}, expected=(404,))
     if response.status_code == 404:
-        raise _refusal(response)
+        raise refusal(response)
     calendar = read_object(response, VENDOR)
     owner = calendar.get("owner")
     address = read_text(owner, "address") if isinstance(owner, dict) else None
@@ -89,21 +91,21 @@ async def list_changes(session: Session, link: str | None, start: datetime, end:
     response = await session.request(
         "GET",
         link or DELTA,
-        params=None if link else _window(start, end),
-        headers={"prefer": f'{_UTC}, outlook.body-content-type="text", odata.maxpagesize={PAGE_SIZE}'},
+        params=None if link else window(start, end),
+        headers={"prefer": f'{IN_UTC}, outlook.body-content-type="text", odata.maxpagesize={PAGE_SIZE}'},
         expected=(400, 404, 410),
     )
     if response.status_code >= 400:
         # Links go bad with 410, or with another 40x and a code; if it was not for the link, a full listing will tell.
         if link is not None:
             raise CursorExpired("Microsoft 365 asks for a full listing, as it does from time to time.")
-        raise _refusal(response)
+        raise refusal(response)
     answer = read_object(response, VENDOR)
     items = read_list(answer, "value", VENDOR)
     if (following := read_text(answer, "@odata.nextLink")) is not None:
-        return DeltaPage(items, _relative(following), complete=False)
+        return DeltaPage(items, relative(following), complete=False)
     if (following := read_text(answer, "@odata.deltaLink")) is not None:
-        return DeltaPage(items, _relative(following), complete=True)
+        return DeltaPage(items, relative(following), complete=True)
     raise RemoteUnavailable("Microsoft 365 did not tell how to go on after a page; it is tried again later.")
 
 
@@ -115,29 +117,36 @@ async def get_series(session: Session, master_id: str, start: datetime, end: dat
         SyncProblem: it cannot be had now.
     """
     path, select = f"{EVENTS}/{quote(master_id, safe='')}", ",".join(KEPT)
-    response = await session.request("GET", path, params={"$select": select}, headers={"prefer": _UTC}, expected=(404,))
+    response = await session.request(
+        "GET", path, params={"$select": select}, headers={"prefer": IN_UTC}, expected=(404,)
+    )
     if response.status_code == 404:
-        _require_mailbox(response)
+        require_mailbox(response)
         return None
     master = read_object(response, VENDOR)
     instances: list[Any] = []
     link: str | None = f"{path}/instances"
-    params: Mapping[str, Any] | None = _window(start, end) | {"$select": select, "$top": INSTANCES_SIZE}
+    params: Mapping[str, Any] | None = window(start, end) | {"$select": select, "$top": INSTANCES_SIZE}
     while link is not None:
-        response = await session.request("GET", link, params=params, headers={"prefer": _UTC}, expected=(404,))
+        response = await session.request("GET", link, params=params, headers={"prefer": IN_UTC}, expected=(404,))
         if response.status_code == 404:
-            _require_mailbox(response)
+            require_mailbox(response)
             return None
         answer = read_object(response, VENDOR)
         instances.extend(_differences(item, master) for item in read_list(answer, "value", VENDOR))
         following = read_text(answer, "@odata.nextLink")
-        link, params = None if following is None else _relative(following), None
+        link, params = None if following is None else relative(following), None
     return {"master": kept_of(master), "instances": instances}
 
 
 def kept_of(item: Any) -> Any:
-    """What is kept of an event."""
-    return {name: item[name] for name in KEPT if name in item} if isinstance(item, dict) else item
+    """What is kept of an event; of what other programs call the events that they made, nothing."""
+    if not isinstance(item, dict):
+        return item
+    kept = {name: item[name] for name in KEPT if name in item}
+    if not str(kept.get("transactionId")).startswith(COACHING_UID):
+        kept.pop("transactionId", None)
+    return kept
 
 
 def _differences(instance: Any, master: Mapping[str, Any]) -> Any:
@@ -147,14 +156,22 @@ def _differences(instance: Any, master: Mapping[str, Any]) -> Any:
     return {name: instance[name] for name in names if instance[name] != master.get(name)}
 
 
-def _require_mailbox(response: httpx.Response) -> None:
-    """An event that is not found is gone; a mailbox that is not found is another matter."""
-    if _NO_MAILBOX & _codes(response):
-        raise _refusal(response)
+def require_mailbox(response: httpx.Response) -> None:
+    """An event that is not found is gone; a mailbox that is not found is another matter.
+
+    Raises:
+        RemoteRefused: there is none.
+    """
+    if _NO_MAILBOX & codes_of(response):
+        raise refusal(response)
 
 
-def _relative(link: str) -> str:
-    """A link without the vendor's address, so that it leads to where requests go, and nowhere else."""
+def relative(link: str) -> str:
+    """A link without the vendor's address, so that it leads to where requests go, and nowhere else.
+
+    Raises:
+        RemoteUnavailable: it does not lead into the API.
+    """
     parts = urlsplit(link)
     _, root, path = parts.path.partition(ROOT)
     if not root:
@@ -162,17 +179,20 @@ def _relative(link: str) -> str:
     return f"{ROOT}{path}?{parts.query}"
 
 
-def _window(start: datetime, end: datetime) -> dict[str, Any]:
-    return {"startDateTime": _iso(start), "endDateTime": _iso(end)}
+def window(start: datetime, end: datetime) -> dict[str, Any]:
+    """The parameters of a span of time."""
+    return {"startDateTime": iso(start), "endDateTime": iso(end)}
 
 
-def _iso(instant: datetime) -> str:
+def iso(instant: datetime) -> str:
+    """A moment of UTC as Graph takes it."""
     return instant.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _refusal(response: httpx.Response) -> RemoteRefused:
+def refusal(response: httpx.Response) -> RemoteRefused:
+    """What a refusal means."""
     error = read_error(response)
-    if _NO_MAILBOX & _codes(response):
+    if _NO_MAILBOX & codes_of(response):
         return RemoteRefused(
             "This Microsoft account has no mailbox in Exchange Online, so no calendar that can be read: connect one "
             "that has."
@@ -181,7 +201,7 @@ def _refusal(response: httpx.Response) -> RemoteRefused:
     return RemoteRefused(f"Microsoft 365 refuses: {str(said)[:300]}")
 
 
-def _codes(response: httpx.Response) -> frozenset[str]:
+def codes_of(response: httpx.Response) -> frozenset[str]:
     """The codes of an error, of those within it too, in lower case."""
     return frozenset(_nested_codes(read_error(response)))
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct, field
 
 from domain.connectors import Mapped, MappingContext
-from domain.meetings import Attendee, AttendeeStatus, Occurrence, meetings_of, occurrence_key
+from domain.meetings import COACHING_UID, Attendee, AttendeeStatus, Occurrence, meetings_of, occurrence_key
 from domain.records import RecordRefused
 from workers.connectors.calendars import whole_instances
 
@@ -57,6 +57,7 @@ class _Event(Struct, rename="camel", frozen=True):
     organizer: _Person | None = None
     attendees: list[_Person] | None = None
     created_date_time: str | None = None
+    transaction_id: str | None = None
 
 
 def map_event(data: Any, context: MappingContext, state: Mapping[str, Any] | None) -> Mapped:
@@ -73,6 +74,9 @@ def map_event(data: Any, context: MappingContext, state: Mapping[str, Any] | Non
             event, instances = msgspec.convert(data, _Event), None
     except msgspec.ValidationError as error:
         raise RecordRefused("INVALID", None, f"The event is not as Microsoft describes events: {error}.") from error
+    if event.transaction_id is not None and event.transaction_id.startswith(COACHING_UID):
+        # A coaching session that Sideline put there: Microsoft gives iCalUIds of its own, so that is how it is known.
+        return Mapped(records=())
     if instances is None:
         occurrences = [_occurrence(event, None, context)]
     else:
