@@ -62,13 +62,13 @@ async def result(page: Page, needle: str) -> str:
 
 async def run_tab(page: Page, name: str) -> None:
     """Choose a tab, and run what it holds once it is there: the document, and its variables if it has some."""
-    await page.locator(".graphiql-tab-button").get_by_text(name, exact=True).click()
+    await page.locator(".graphiql-tab-button").get_by_text(name, exact=True).first.click()
     operation = re.compile(rf"(query|mutation|subscription)\s{name}\b")
-    await expect(page.locator(".graphiql-query-editor")).to_contain_text(operation)
+    await expect(page.locator(".graphiql-query-editor")).to_contain_text(operation, timeout=20_000)
     file = next(one for one in EXAMPLES.glob("*.graphql") if operation.search(one.read_text()))
     if (variables := EXAMPLES / f"{file.stem}.variables.json").exists():
         first = next(iter(json.loads(variables.read_text())))
-        await expect(page.locator(".graphiql-editor-tool")).to_contain_text(first)
+        await expect(page.locator(".graphiql-editor-tool")).to_contain_text(first, timeout=20_000)
     await page.wait_for_timeout(300)
     await page.click(".graphiql-execute-button")
 
