@@ -119,12 +119,15 @@ class SidelineExecutor(StrawberryGraphQLCoreExecutionContext):
         super().__init__(*args, **kwargs)
         # The list of details is kept with its plan, so that its id cannot be given to another one.
         self._metric_plans: dict[int, tuple[Any, _Plan | None]] = {}
+        if is_traced():
+            # Fields of a request that nobody traces go no way around.
+            self.execute_field = self._traced_field  # type: ignore[method-assign]
 
-    def execute_field(
+    def _traced_field(
         self, parent_type: Any, source: Any, field_details_list: Any, path: Any, position_context: Any
     ) -> Any:
-        """Execute a field; one of a root within a span of its own, where the request is traced."""
-        if path.prev is not None or not is_traced():
+        """Execute a field; one of a root within a span of its own."""
+        if path.prev is not None:
             return super().execute_field(parent_type, source, field_details_list, path, position_context)
         span = root_span(f"{parent_type.name}.{field_details_list[0].node.name.value}")
         with trace.use_span(span, end_on_exit=False):
