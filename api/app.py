@@ -43,7 +43,7 @@ from api.traces import traced
 from api.turns import LIGHT_COST, Turns
 from api.websockets import Lobby
 from domain import bodies, database
-from domain.gauges import measure_lag, serve_gauges
+from domain.gauges import watched
 from domain.logs import configure_log
 from domain.replica import Replica
 from domain.settings import Settings, load_settings
@@ -91,8 +91,6 @@ def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Hub]]:
         end_traces = start_traces(settings, "sideline-api")
-        stop_gauges = serve_gauges(settings)
-        measuring = asyncio.ensure_future(measure_lag())
         await database.connect(
             settings.require_database_url(),
             pool_size=settings.database_pool_size,
@@ -114,7 +112,8 @@ def create_app(settings: Settings) -> Starlette:
         await app.state.live_feed.start()
         await app.state.watchman.start()
         try:
-            yield {"hub": app.state.hub}
+            async with watched(settings):
+                yield {"hub": app.state.hub}
         finally:
             await app.state.watchman.stop()
             await app.state.live_feed.stop()
@@ -124,9 +123,6 @@ def create_app(settings: Settings) -> Starlette:
                 await app.state.oidc.close()
             await app.state.queue.aclose()
             await database.disconnect()
-            measuring.cancel()
-            await asyncio.wait({measuring})
-            stop_gauges()
             end_traces()
 
     endpoint = GraphQLEndpoint()

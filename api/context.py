@@ -19,7 +19,7 @@ from domain.access_film import FilmSight, see_film
 from domain.accolades import Rule, rules_by_id
 from domain.action_list import SentMessage
 from domain.database import acquire, in_transaction, transaction
-from domain.errors import NotFound
+from domain.errors import NotFound, Unavailable
 from domain.goal_events import GoalView, Version
 from domain.goal_progress import progress_now
 from domain.identity import calendar_of
@@ -32,6 +32,7 @@ from domain.replica import Replica
 from domain.score_board import Asked, Chosen, load_scores
 from domain.scores import DefinitionVersion
 from domain.scoring import Score
+from domain.secrets import SecretBox
 
 if TYPE_CHECKING:
     from arq.connections import ArqRedis
@@ -81,6 +82,17 @@ class Context:
         """What a document may ask for."""
         limits: Limits = self.connection.app.state.limits
         return limits
+
+    def secret_box(self) -> SecretBox:
+        """What seals secrets.
+
+        Raises:
+            Unavailable: no key is set.
+        """
+        box: SecretBox | None = self.connection.app.state.secret_box
+        if box is None:
+            raise Unavailable("SIDELINE_SECRET_KEYS is not set on this server: secrets cannot be kept.")
+        return box
 
     @cached_property
     def users(self) -> Loader[UUID, User | None]:

@@ -19,7 +19,7 @@ from uuid import UUID
 import structlog
 from redis.asyncio import Redis
 
-from api.errors import UNREACHABLE
+from api.again import again
 from api.gauges import streams_open
 from domain import events
 from domain.database import ALL_TEAMS, acquire
@@ -40,7 +40,6 @@ MOMENT_SECONDS = 0.05
 """For so long a look at a credential holds for the other subscribers that have it, unless another event comes."""
 READ_BLOCK_MILLISECONDS = 5_000
 READ_COUNT = 500
-RETRY_SECONDS = 0.5
 GOODBYE_SECONDS = 2.0
 """How long streams have to say goodbye when the process is told to stop."""
 
@@ -251,7 +250,7 @@ class Hub:
     async def start(self) -> None:
         """Begin to listen."""
         steps = (self._read_stream, self._hear_numbers, self._poll)
-        self._tasks = [asyncio.ensure_future(self._again(step)) for step in steps]
+        self._tasks = [asyncio.ensure_future(again("hub", step)) for step in steps]
 
     async def stop(self) -> None:
         """Listen no more."""
@@ -345,16 +344,6 @@ class Hub:
                     yield found, entries
                 elif live:
                     await found.wait()
-
-    async def _again(self, step: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                await step()
-            except UNREACHABLE as error:
-                log.warning("hub.unreachable", step=step.__name__, error=repr(error))
-            except Exception:
-                log.exception("hub.failed", step=step.__name__)
-            await asyncio.sleep(RETRY_SECONDS)
 
     async def _read_stream(self) -> None:
         last = await self._redis.xrevrange(events.EVENTS_STREAM, count=1)

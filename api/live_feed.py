@@ -7,7 +7,7 @@ PostgreSQL is asked now and then for what no hint brought, and a subscriber read
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -15,7 +15,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from api.errors import UNREACHABLE
+from api.again import again
 from domain.database import ALL_TEAMS, acquire
 from domain.live_changes import HINTS_CHANNEL, read_positions
 
@@ -24,7 +24,6 @@ log = structlog.get_logger(__name__)
 POLL_SECONDS = 1.0
 """How often PostgreSQL is asked for what no hint told of."""
 LISTEN_SECONDS = 5.0
-RETRY_SECONDS = 0.5
 
 
 class TeamFeed:
@@ -68,7 +67,7 @@ class LiveFeed:
 
     async def start(self) -> None:
         """Begin to listen."""
-        self._tasks = [asyncio.ensure_future(self._again(step)) for step in (self._hear, self._poll)]
+        self._tasks = [asyncio.ensure_future(again("live_feed", step)) for step in (self._hear, self._poll)]
 
     async def stop(self) -> None:
         """Listen no more."""
@@ -97,16 +96,6 @@ class LiveFeed:
             await self._redis.publish(HINTS_CHANNEL, str(team_id))
         except (RedisError, OSError) as error:
             log.warning("live_feed.hint_lost", team=str(team_id), error=repr(error))
-
-    async def _again(self, step: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                await step()
-            except UNREACHABLE as error:
-                log.warning("live_feed.unreachable", step=step.__name__, error=repr(error))
-            except Exception:
-                log.exception("live_feed.failed", step=step.__name__)
-            await asyncio.sleep(RETRY_SECONDS)
 
     async def _hear(self) -> None:
         async with self._redis.pubsub() as hints:

@@ -22,7 +22,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -55,13 +54,6 @@ LARGEST_LEVEL = Decimal(10) ** 16
 _STEP = Decimal("0.0001")
 _SCORE_STEP = Decimal("0.01")
 _STREAKS = (AccoladeKind.GOAL_STREAK, AccoladeKind.SCORE_STREAK)
-
-
-class AccoladeState(StrEnum):
-    """Whether an accolade stands."""
-
-    GRANTED = "GRANTED"
-    REVOKED = "REVOKED"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from domain.actions import next_due
 from domain.models.actions import CatchUp
 from domain.models.base import new_id
 from domain.models.jobs import JobState
+from domain.pruning import prune_by_age
 
 if TYPE_CHECKING:
     from domain.database import Connection
@@ -413,28 +414,5 @@ async def prune(connection: Connection, kept: timedelta, runs_kept: timedelta) -
 
     Served by scheduled_actions_ended_idx and action_runs_ended_idx, team by team.
     """
-    gone = await connection.fetch(
-        """
-        DELETE FROM scheduled_actions WHERE (team_id, id) IN (
-            SELECT p.team_id, p.id FROM teams t CROSS JOIN LATERAL (
-                SELECT a.team_id, a.id FROM scheduled_actions a
-                WHERE a.team_id = t.id AND a.ended_at < now() - $1::interval LIMIT $2
-            ) p LIMIT $2
-        ) RETURNING 1
-        """,
-        kept,
-        PRUNE_LOT,
-    )
-    old = await connection.fetch(
-        """
-        DELETE FROM action_runs WHERE (team_id, id) IN (
-            SELECT p.team_id, p.id FROM teams t CROSS JOIN LATERAL (
-                SELECT r.team_id, r.id FROM action_runs r
-                WHERE r.team_id = t.id AND r.ended_at < now() - $1::interval LIMIT $2
-            ) p LIMIT $2
-        ) RETURNING 1
-        """,
-        runs_kept,
-        PRUNE_LOT,
-    )
-    return len(gone) + len(old)
+    gone = await prune_by_age(connection, "scheduled_actions", "ended_at", PRUNE_LOT, kept)
+    return gone + await prune_by_age(connection, "action_runs", "ended_at", PRUNE_LOT, runs_kept)

@@ -21,6 +21,7 @@ from domain.errors import Invalid
 from domain.models.activities import Activity, ActivityKind
 from domain.models.film import Film
 from domain.paging import Page, PageRequest, decode_cursor, encode_cursor, page_of
+from domain.people import groups_from
 
 if TYPE_CHECKING:
     from domain.database import Connection
@@ -112,13 +113,9 @@ def condition_of(sight: Sight, wanted: ActivityFilter, arguments: list[object]) 
         arguments.append(wanted.user_id)
         condition += f" AND a.user_id = ${len(arguments)}"
     if wanted.group_id is not None:
-        arguments += [wanted.group_id, sight.team_id]
-        n = len(arguments)
-        condition += f""" AND a.user_id IN (
-            WITH RECURSIVE below AS (
-                SELECT ${n - 1}::uuid AS id
-                UNION SELECT g.id FROM groups g JOIN below b ON g.team_id = ${n} AND g.parent_id = b.id
-            ) SELECT u.id FROM users u JOIN below ON u.group_id = below.id WHERE u.team_id = ${n})"""
+        groups = groups_from(sight.team_id, wanted.group_id, arguments)
+        members = f"SELECT u.id FROM users u WHERE u.team_id = ${len(arguments)} AND u.group_id IN ({groups})"
+        condition += f" AND a.user_id IN ({members})"
     if wanted.kinds is not None:
         arguments.append([kind.value for kind in wanted.kinds])
         condition += f" AND a.kind = ANY (${len(arguments)}::text[])"
@@ -205,21 +202,18 @@ async def activities_by_id(connection: Connection, sight: Sight, ids: Sequence[U
     """Activities by their ids, None for each that is not in sight. Served by activity_keys_id_key."""
     arguments: list[object] = [list(ids)]
     condition = sight.filter("a.user_id", arguments, team_column="a.team_id")
-    rows = await connection.fetch(
-        f"""
-        SELECT a.* FROM activity_keys k JOIN activities a ON a.id = k.id AND a.occurred_at = k.occurred_at
-        WHERE k.id = ANY ($1::uuid[]) AND {condition}
-        """,
-        *arguments,
-    )
-    found = {row["id"]: Activity._init_from_db(**dict(row)) for row in rows}
-    return [found.get(activity_id) for activity_id in ids]
+    return await _by_id(connection, condition, arguments, ids)
 
 
 async def film_by_id(connection: Connection, sight: FilmSight, ids: Sequence[UUID]) -> list[Activity | None]:
     """The same with those on which the viewer is asked for feedback."""
     arguments: list[object] = [list(ids)]
-    condition = sight.filter("a", arguments, activity="id")
+    return await _by_id(connection, sight.filter("a", arguments, activity="id"), arguments, ids)
+
+
+async def _by_id(
+    connection: Connection, condition: str, arguments: Sequence[object], ids: Sequence[UUID]
+) -> list[Activity | None]:
     rows = await connection.fetch(
         f"""
         SELECT a.* FROM activity_keys k JOIN activities a ON a.id = k.id AND a.occurred_at = k.occurred_at

@@ -27,6 +27,7 @@ from domain.film import SCORED_KINDS, open_film
 from domain.models.base import new_id
 from domain.models.film_scorecards import Calibration
 from domain.paging import Page, PageRequest, decode_cursor, encode_cursor, page_of
+from domain.rows import gathered
 from domain.scorecard_rules import Question, normalized
 from domain.scorecard_templates import templates_by_id, versions_by_key
 from domain.scorecards import Card
@@ -278,10 +279,7 @@ async def scorers_of(connection: Connection, team_id: UUID, ids: Sequence[UUID])
         team_id,
         list(ids),
     )
-    found: dict[UUID, list[Scorer]] = {one: [] for one in ids}
-    for row in rows:
-        found[row["calibration_id"]].append(Scorer(row["scorer_id"], row["submitted_at"]))
-    return found
+    return gathered(ids, rows, "calibration_id", lambda row: Scorer(row["scorer_id"], row["submitted_at"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,9 +321,7 @@ async def results_of(connection: Connection, team_id: UUID, rounds: Sequence[Cal
     )
     keys = {(one.template_id, one.version) for one in closed.values()}
     versions = await versions_by_key(connection, team_id, sorted(keys))
-    cards: dict[UUID, list[Card]] = {one: [] for one in closed}
-    for row in rows:
-        cards[row["calibration_id"]].append(Card.of(row))
+    cards = gathered(closed, rows, "calibration_id", Card.of)
     return {
         one.id: result_of(versions[one.template_id, one.version].questions, cards[one.id]) for one in closed.values()
     }

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from domain.film_facts import LockedFilm
 from domain.models.base import new_id
 from domain.models.film import Comment, CommentVersion, Mention, ReviewWay
 from domain.paging import Page, PageRequest, decode_cursor, encode_cursor, page_of
+from domain.rows import gathered
 
 if TYPE_CHECKING:
     from domain.database import Connection
@@ -359,10 +361,7 @@ async def answers_of(connection: Connection, team_id: UUID, ids: Sequence[UUID])
     rows = await connection.fetch(
         "SELECT * FROM comments WHERE team_id = $1 AND parent_id = ANY ($2::uuid[]) ORDER BY id", team_id, list(ids)
     )
-    found: dict[UUID, list[Comment]] = {one: [] for one in ids}
-    for row in rows:
-        found[row["parent_id"]].append(Comment._init_from_db(**dict(row)))
-    return found
+    return gathered(ids, rows, "parent_id", lambda row: Comment._init_from_db(**dict(row)))
 
 
 async def versions_of(connection: Connection, team_id: UUID, ids: Sequence[UUID]) -> dict[UUID, list[CommentVersion]]:
@@ -372,10 +371,7 @@ async def versions_of(connection: Connection, team_id: UUID, ids: Sequence[UUID]
         team_id,
         list(ids),
     )
-    found: dict[UUID, list[CommentVersion]] = {one: [] for one in ids}
-    for row in rows:
-        found[row["comment_id"]].append(CommentVersion._init_from_db(**dict(row)))
-    return found
+    return gathered(ids, rows, "comment_id", lambda row: CommentVersion._init_from_db(**dict(row)))
 
 
 async def mentioned_in(connection: Connection, team_id: UUID, ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
@@ -385,10 +381,7 @@ async def mentioned_in(connection: Connection, team_id: UUID, ids: Sequence[UUID
         team_id,
         list(ids),
     )
-    found: dict[UUID, list[UUID]] = {one: [] for one in ids}
-    for row in rows:
-        found[row["comment_id"]].append(row["user_id"])
-    return found
+    return gathered(ids, rows, "comment_id", itemgetter("user_id"))
 
 
 def _mentions_condition(sight: FilmSight, unread: bool | None, arguments: list[object]) -> str:

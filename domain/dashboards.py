@@ -12,7 +12,7 @@ from uuid import UUID
 from domain.access import Sight
 from domain.metrics import BASE_SUM_NAMES, BASE_SUMS, METRICS, NO_SUMS, Sums, sql_expression
 from domain.paging import Page, PageRequest, decode_cursor, encode_cursor, page_of
-from domain.people import like_pattern
+from domain.people import groups_from, like_pattern
 from domain.periods import Calendar, Days, TrendInterval, add_months, intervals
 
 if TYPE_CHECKING:
@@ -119,12 +119,7 @@ def _people(audience: Audience, arguments: list[object]) -> str:
         arguments.append(audience.user_id)
         condition += f" AND u.id = ${len(arguments)}"
     if audience.group_id is not None:
-        arguments.append(audience.group_id)
-        condition += f""" AND u.group_id IN (
-            WITH RECURSIVE below AS (
-                SELECT ${len(arguments)}::uuid AS id
-                UNION SELECT g.id FROM groups g JOIN below b ON g.team_id = $1 AND g.parent_id = b.id
-            ) SELECT id FROM below)"""
+        condition += f" AND u.group_id IN ({groups_from(audience.users.team_id, audience.group_id, arguments)})"
     return f"SELECT u.id, u.name, u.email, u.group_id, u.active AND u.is_rep AS listed FROM users u WHERE {condition}"
 
 
@@ -132,12 +127,7 @@ def _closure(audience: Audience, arguments: list[object]) -> str:
     """Each shown group with all groups below it."""
     condition = audience.groups.filter("g.id", arguments, team_column="g.team_id")
     if audience.group_id is not None:
-        arguments.append(audience.group_id)
-        condition += f""" AND g.id IN (
-            WITH RECURSIVE below AS (
-                SELECT ${len(arguments)}::uuid AS id
-                UNION SELECT x.id FROM groups x JOIN below b ON x.team_id = $1 AND x.parent_id = b.id
-            ) SELECT id FROM below)"""
+        condition += f" AND g.id IN ({groups_from(audience.groups.team_id, audience.group_id, arguments)})"
     return f"""
         SELECT g.id AS shown, g.id AS id FROM groups g WHERE {condition}
         UNION SELECT c.shown, g.id FROM groups g JOIN closure c ON g.team_id = $1 AND g.parent_id = c.id"""

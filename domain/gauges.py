@@ -6,7 +6,8 @@ Names follow Prometheus's conventions: base units, `_total` for what only grows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -25,28 +26,35 @@ _connections = Gauge("sideline_database_connections", "Connections to PostgreSQL
 _lag = Gauge("sideline_event_loop_lag_seconds", "How late the event loop last came to something that was due.")
 
 
-def serve_gauges(settings: Settings) -> Callable[[], None]:
-    """Serve this process's numbers at `/metrics`, if the settings name a port.
+@asynccontextmanager
+async def watched(settings: Settings, *measures: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Serve this process's numbers at `/metrics` while the context is open, if the settings name a port; else nothing
+    is measured.
 
-    Returns:
-        What ends it.
+    Args:
+        settings: The installation's.
+        measures: What keeps gauges of the process's own, until cancelled.
 
     Raises:
         OSError: the port is taken.
     """
     if settings.metrics_port is None:
-        return lambda: None
+        yield
+        return
     for pool, name in _POOLS.items():
         _connections.labels(pool, "open").set_function(partial(_pool, name, "get_size"))
         _connections.labels(pool, "idle").set_function(partial(_pool, name, "get_idle_size"))
     server, thread = start_http_server(settings.metrics_port, addr=settings.host)
-
-    def stop() -> None:
+    tasks = [asyncio.ensure_future(measure()) for measure in (_measure_lag, *measures)]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
         server.shutdown()
         server.server_close()
         thread.join()
-
-    return stop
 
 
 def _pool(name: str, what: str) -> float:
@@ -54,8 +62,7 @@ def _pool(name: str, what: str) -> float:
     return 0.0 if pool is None else float(getattr(pool, what)())
 
 
-async def measure_lag() -> None:
-    """Keep the gauge of the loop's lag, until cancelled."""
+async def _measure_lag() -> None:
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + LAG_SECONDS

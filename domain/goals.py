@@ -21,6 +21,7 @@ from domain.models.base import new_id
 from domain.models.goals import GoalPeriod
 from domain.paging import Page, PageRequest, decode_cursor, encode_cursor, page_of
 from domain.records import EARLIEST, LATEST
+from domain.rows import gathered
 
 if TYPE_CHECKING:
     from domain.database import Connection
@@ -176,10 +177,7 @@ async def histories(connection: Connection, team_id: UUID, ids: Sequence[UUID]) 
         team_id,
         list(ids),
     )
-    found: dict[UUID, list[Version]] = {goal_id: [] for goal_id in ids}
-    for row in rows:
-        found[row["goal_id"]].append(_version(row))
-    return found
+    return gathered(ids, rows, "goal_id", _version)
 
 
 @dataclass(frozen=True, slots=True)

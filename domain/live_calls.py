@@ -36,6 +36,7 @@ from domain.models import Dialer, LiveCall, LiveCallParticipant
 from domain.models.base import new_id
 from domain.models.live_calls import LiveCallState
 from domain.paging import Page, PageRequest, decode_cursor, encode_cursor, page_of
+from domain.rows import gathered
 
 if TYPE_CHECKING:
     from domain.database import Connection
@@ -356,10 +357,7 @@ async def participants_of(
         team_id,
         list(call_ids),
     )
-    found: dict[UUID, list[LiveCallParticipant]] = {call_id: [] for call_id in call_ids}
-    for row in rows:
-        found[row["call_id"]].append(LiveCallParticipant._init_from_db(**dict(row)))
-    return found
+    return gathered(call_ids, rows, "call_id", lambda row: LiveCallParticipant._init_from_db(**dict(row)))
 
 
 async def prune(connection: Connection) -> int:

@@ -23,6 +23,7 @@ import orjson
 from domain.errors import Invalid
 from domain.models.actions import MessageChannel, MessageState
 from domain.models.base import new_id
+from domain.pruning import prune_by_age
 
 if TYPE_CHECKING:
     from domain.database import Connection
@@ -264,16 +265,4 @@ async def fail_unsendable(connection: Connection, channel: MessageChannel, reaso
 async def prune(connection: Connection) -> int:
     """Forget messages that ended long ago; one lot. Needs the owner's connection. Returns how many. Served by
     outgoing_messages_ended_idx, team by team."""
-    rows = await connection.fetch(
-        """
-        DELETE FROM outgoing_messages WHERE (team_id, id) IN (
-            SELECT p.team_id, p.id FROM teams t CROSS JOIN LATERAL (
-                SELECT m.team_id, m.id FROM outgoing_messages m
-                WHERE m.team_id = t.id AND m.ended_at < now() - $1::interval LIMIT $2
-            ) p LIMIT $2
-        ) RETURNING 1
-        """,
-        KEPT,
-        PRUNE_LOT,
-    )
-    return len(rows)
+    return await prune_by_age(connection, "outgoing_messages", "ended_at", PRUNE_LOT, KEPT)

@@ -53,7 +53,20 @@ def like_pattern(search: str) -> str:
     return f"%{escaped}%"
 
 
-def _user_condition(sight: Sight, wanted: UserFilter, arguments: list[object]) -> str:
+def groups_from(team_id: UUID, group_id: UUID, arguments: list[object]) -> str:
+    """A group and all groups below it, as SQL; its parameters are appended to `arguments`. Served by groups
+    (team_id, parent_id)."""
+    arguments += [group_id, team_id]
+    n = len(arguments)
+    return f"""
+        WITH RECURSIVE below AS (
+            SELECT ${n - 1}::uuid AS id
+            UNION SELECT g.id FROM groups g JOIN below b ON g.team_id = ${n} AND g.parent_id = b.id
+        ) SELECT id FROM below"""
+
+
+def user_condition(sight: Sight, wanted: UserFilter, arguments: list[object]) -> str:
+    """A condition on users `u`: in sight, and wanted. Its parameters are appended to `arguments`."""
     condition = sight.filter("u.id", arguments, team_column="u.team_id")
     if wanted.search:
         arguments.append(like_pattern(wanted.search))
@@ -62,12 +75,7 @@ def _user_condition(sight: Sight, wanted: UserFilter, arguments: list[object]) -
         arguments.append(wanted.direct_group_id)
         condition += f" AND u.group_id = ${len(arguments)}"
     if wanted.group_id is not None:
-        arguments += [wanted.group_id, sight.team_id]
-        condition += f""" AND u.group_id IN (
-            WITH RECURSIVE below AS (
-                SELECT ${len(arguments) - 1}::uuid AS id
-                UNION SELECT g.id FROM groups g JOIN below b ON g.team_id = ${len(arguments)} AND g.parent_id = b.id
-            ) SELECT id FROM below)"""
+        condition += f" AND u.group_id IN ({groups_from(sight.team_id, wanted.group_id, arguments)})"
     if wanted.active is not None:
         arguments.append(wanted.active)
         condition += f" AND u.active = ${len(arguments)}"
@@ -79,7 +87,7 @@ async def list_users(
 ) -> Page[User]:
     """A page of the users in sight. Served by users (team_id, name, id) or (team_id, email, id)."""
     arguments: list[object] = []
-    condition = _user_condition(sight, wanted, arguments)
+    condition = user_condition(sight, wanted, arguments)
     column = f"u.{order.value}"
     if request.cursor is not None:
         value, user_id = decode_cursor(f"users:{order.value}", request.cursor, (str, UUID))
@@ -104,7 +112,7 @@ async def list_users(
 async def count_users(connection: Connection, sight: Sight, wanted: UserFilter) -> int:
     """How many users in sight there are."""
     arguments: list[object] = []
-    condition = _user_condition(sight, wanted, arguments)
+    condition = user_condition(sight, wanted, arguments)
     return int(await connection.fetchval(f"SELECT count(*) FROM users u WHERE {condition}", *arguments))
 
 

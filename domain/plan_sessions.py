@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from domain.models.base import new_id
 from domain.paging import Page, PageRequest, decode_cursor, encode_cursor, page_of
 from domain.plans import MOST_CO_COACHES, TEXT_LIMIT, TITLE_LIMIT, checked_text, set_co_coaches
 from domain.records import EARLIEST, LATEST
+from domain.rows import gathered
 
 if TYPE_CHECKING:
     from domain.database import Connection
@@ -340,10 +342,7 @@ async def film_of(connection: Connection, team_id: UUID, ids: Sequence[UUID]) ->
         team_id,
         list(ids),
     )
-    found: dict[UUID, list[UUID]] = {one: [] for one in ids}
-    for row in rows:
-        found[row["session_id"]].append(row["activity_id"])
-    return found
+    return gathered(ids, rows, "session_id", itemgetter("activity_id"))
 
 
 async def locked_session(

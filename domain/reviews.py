@@ -21,6 +21,7 @@ from domain.models.activities import Activity, ActivityKind
 from domain.models.base import new_id
 from domain.models.film import Review, ReviewWay
 from domain.models.film_scorecards import Relation
+from domain.rows import gathered
 
 if TYPE_CHECKING:
     from domain.database import Connection
@@ -85,7 +86,4 @@ async def reviews_of(connection: Connection, team_id: UUID, activity_ids: Sequen
         team_id,
         list(activity_ids),
     )
-    found: dict[UUID, list[Review]] = {activity_id: [] for activity_id in activity_ids}
-    for row in rows:
-        found[row["activity_id"]].append(Review._init_from_db(**dict(row)))
-    return found
+    return gathered(activity_ids, rows, "activity_id", lambda row: Review._init_from_db(**dict(row)))

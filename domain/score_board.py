@@ -21,7 +21,7 @@ from domain.goal_board import load_board
 from domain.metrics import BASE_SUM_NAMES, BASE_SUMS, METRICS, NO_SUMS, Sums, available_metrics, compute
 from domain.models.scores import ScoreKind
 from domain.paging import Page, PageRequest, decode_cursor, encode_cursor, page_of
-from domain.people import connected_feeds, like_pattern
+from domain.people import UserFilter, connected_feeds, user_condition
 from domain.periods import Calendar, Days, add_months
 from domain.scoring import Employment, Score, ScoreGap, Weights, Window, mean_score, score, windows_of
 
@@ -110,25 +110,16 @@ class Chosen:
 
 async def _read_people(connection: Connection, chosen: Chosen) -> dict[UUID, ScoredPerson]:
     """Served by users (team_id, …) and groups (team_id, parent_id)."""
-    arguments: list[object] = [chosen.sight.team_id]
-    condition = chosen.sight.filter("u.id", arguments, team_column="u.team_id")
+    arguments: list[object] = []
+    wanted = UserFilter(search=chosen.search, group_id=chosen.group_id)
+    condition = user_condition(chosen.sight, wanted, arguments)
     if chosen.role_id is not None:
         arguments.append(chosen.role_id)
         condition += f" AND u.role_id = ${len(arguments)}"
-    if chosen.search:
-        arguments.append(like_pattern(chosen.search))
-        condition += f" AND (u.name ILIKE ${len(arguments)} OR u.email ILIKE ${len(arguments)})"
-    if chosen.group_id is not None:
-        arguments.append(chosen.group_id)
-        condition += f""" AND u.group_id IN (
-            WITH RECURSIVE below AS (
-                SELECT ${len(arguments)}::uuid AS id
-                UNION SELECT g.id FROM groups g JOIN below b ON g.team_id = $1 AND g.parent_id = b.id
-            ) SELECT id FROM below)"""
     rows = await connection.fetch(
         f"""
         SELECT u.id, u.name, u.role_id, u.group_id, u.active AND u.is_rep AS listed, u.started_on, u.ended_on
-        FROM users u WHERE u.team_id = $1 AND {condition}
+        FROM users u WHERE {condition}
         """,
         *arguments,
     )

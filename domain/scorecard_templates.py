@@ -22,6 +22,7 @@ from domain.errors import Conflict, NotFound
 from domain.film import check_optional_text, check_text
 from domain.models.base import new_id
 from domain.models.film_scorecards import ScorecardTemplate
+from domain.rows import gathered
 from domain.scorecard_rules import Question, check_questions
 
 if TYPE_CHECKING:
@@ -237,10 +238,7 @@ async def versions_of(connection: Connection, team_id: UUID, ids: Sequence[UUID]
         team_id,
         list(ids),
     )
-    found: dict[UUID, list[Version]] = {one: [] for one in ids}
-    for row in rows:
-        found[row["template_id"]].append(Version.of(row))
-    return found
+    return gathered(ids, rows, "template_id", Version.of)
 
 
 async def versions_by_key(

@@ -25,6 +25,7 @@ from domain.models.base import new_id
 from domain.models.goals import GoalPeriod
 from domain.models.scores import ScoreKind
 from domain.records import EARLIEST, LATEST
+from domain.rows import gathered
 from domain.scoring import DEFAULT_CAP, HUNDRED
 
 if TYPE_CHECKING:
@@ -189,10 +190,7 @@ async def histories(connection: Connection, team_id: UUID, ids: Sequence[UUID]) 
         team_id,
         list(ids),
     )
-    found: dict[UUID, list[DefinitionVersion]] = {definition_id: [] for definition_id in ids}
-    for row in rows:
-        found[row["definition_id"]].append(_version(row))
-    return found
+    return gathered(ids, rows, "definition_id", _version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from domain.models.base import new_id
 from domain.paging import Page, PageRequest, decode_cursor, encode_cursor, page_of
 from domain.people import connected_feeds
 from domain.periods import Comparison, Days, NamedRange, TrendInterval, compared_with, named_range
+from domain.pruning import prune_by_age
 
 if TYPE_CHECKING:
     from domain.database import Connection
@@ -282,14 +283,4 @@ def file_name(first: date, last: date, kind: str) -> str:
 async def prune(connection: Connection) -> int:
     """Forget snapshots whose time has passed; one lot. Needs the owner's connection. Returns how many. Served by
     report_snapshots_expires_idx, team by team."""
-    rows = await connection.fetch(
-        """
-        DELETE FROM report_snapshots WHERE (team_id, id) IN (
-            SELECT p.team_id, p.id FROM teams t CROSS JOIN LATERAL (
-                SELECT s.team_id, s.id FROM report_snapshots s WHERE s.team_id = t.id AND s.expires_at < now() LIMIT $1
-            ) p LIMIT $1
-        ) RETURNING 1
-        """,
-        PRUNE_LOT,
-    )
-    return len(rows)
+    return await prune_by_age(connection, "report_snapshots", "expires_at", PRUNE_LOT)

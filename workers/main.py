@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 
 from domain import bodies, database, events, idempotency, integrations, jobs, plan_invitations, webhooks
 from domain.exports import files as export_files
-from domain.gauges import measure_lag, serve_gauges
+from domain.gauges import watched
 from domain.jobs import hint_channel
 from domain.live_changes import WORK_CHANNEL
 from domain.settings import Settings
@@ -277,22 +277,6 @@ async def forget_the_old() -> bool:
     return False
 
 
-@asynccontextmanager
-async def watched(settings: Settings) -> AsyncIterator[None]:
-    """Prometheus may read this process's numbers, while the context is open."""
-    stop = serve_gauges(settings)
-    measures = () if settings.metrics_port is None else (measure_lag(), measure_backlog())
-    tasks = [asyncio.ensure_future(measure) for measure in measures]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        stop()
-
-
 async def work(settings: Settings, started: Callable[[JobWorker], None] = lambda _worker: None) -> None:
     """Connect, and work until SIGTERM or SIGINT.
 
@@ -321,7 +305,7 @@ async def work(settings: Settings, started: Callable[[JobWorker], None] = lambda
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, worker.stop)
         started(worker)
-        async with watched(settings), loops(settings, worker):
+        async with watched(settings, measure_backlog), loops(settings, worker):
             await worker.run()
     finally:
         end_traces()

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from api.context import Context
 from api.resolvers.goals import FILTER_LIMIT
-from api.schema.nodes import Connection, connection_of
+from api.schema.nodes import Connection, connection_read
 from api.subscriptions import watch_accolades
 from domain import accolades
 from domain.accolades import AccoladeFilter, AccoladeView, GrantAccolade, Rule, SetRule
@@ -42,14 +42,13 @@ async def accolades_connection(
             raise Invalid(f"filter: at most {FILTER_LIMIT} ids at once.", path=("filter",))
     sight = await context.users_in_sight()
 
-    async def count() -> int:
-        async with context.acquire() as connection:
-            return await accolades.count_accolades(connection, sight, wanted)
-
     request = page_request(first, after)
-    async with context.acquire() as connection:
-        page = await accolades.list_accolades(connection, sight, wanted, request)
-    return connection_of(page, Accolade.of, count)
+    return await connection_read(
+        context.acquire,
+        lambda connection: accolades.list_accolades(connection, sight, wanted, request),
+        lambda connection: accolades.count_accolades(connection, sight, wanted),
+        Accolade.of,
+    )
 
 
 async def list_rules(context: Context, *, include_removed: bool) -> list[Rule]:

@@ -9,7 +9,7 @@ import strawberry
 
 from api.context import Context
 from api.schema.activities import Activity, ActivityFilter, activity_of
-from api.schema.nodes import Connection, connection_of
+from api.schema.nodes import Connection, connection_read
 from domain import access, activities
 from domain.activities import ActivityFilter as DomainActivityFilter
 from domain.models.people import Permission
@@ -41,11 +41,10 @@ async def activities_of(
         chosen = replace(chosen, user_id=user_id)
     activities.check_filter(chosen, context.now)
 
-    async def count() -> int:
-        async with context.acquire() as connection:
-            return await activities.count_activities(connection, sight, chosen)
-
-    async with context.acquire() as connection:
-        page = await activities.list_activities(connection, sight, chosen, request)
     timezone = context.viewer.timezone
-    return connection_of(page, lambda row: activity_of(row, timezone), count)
+    return await connection_read(
+        context.acquire,
+        lambda connection: activities.list_activities(connection, sight, chosen, request),
+        lambda connection: activities.count_activities(connection, sight, chosen),
+        lambda row: activity_of(row, timezone),
+    )

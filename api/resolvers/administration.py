@@ -11,7 +11,7 @@ from api.queue import hint_job
 from api.schema import administration as shapes
 from api.schema.errors import UserError, told
 from api.schema.jobs import Job
-from api.schema.nodes import Connection, connection_of
+from api.schema.nodes import Connection, connection_read
 from api.schema.people import Group, Role, User
 from domain import access, administration, audit, documents, erasure, jobs, tokens
 from domain.database import Connection as Database
@@ -303,10 +303,9 @@ async def audit_log(
     """
     chosen = wanted.to_domain() if wanted is not None else audit.AuditFilter()
 
-    async def count() -> int:
-        async with context.acquire() as connection:
-            return await audit.count_entries(connection, context.viewer, chosen)
-
-    async with context.acquire() as connection:
-        page = await audit.list_entries(connection, context.viewer, chosen, page_request(first, after))
-    return connection_of(page, shapes.AuditEntry.of, count)
+    return await connection_read(
+        context.acquire,
+        lambda connection: audit.list_entries(connection, context.viewer, chosen, page_request(first, after)),
+        lambda connection: audit.count_entries(connection, context.viewer, chosen),
+        shapes.AuditEntry.of,
+    )

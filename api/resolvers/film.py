@@ -10,7 +10,7 @@ from uuid import UUID
 from api.context import Context
 from api.loading import Loader
 from api.schema.activities import ACTIVITY_TYPES, Activity, activity_of
-from api.schema.nodes import Connection, connection_of
+from api.schema.nodes import Connection, connection_of, connection_read
 from domain import (
     access,
     access_film,
@@ -307,13 +307,12 @@ async def mentions_connection(
 
     sight = await context.film_sight()
 
-    async def count() -> int:
-        async with context.acquire() as connection:
-            return await comments.count_mentions(connection, sight, unread)
-
-    async with context.acquire() as connection:
-        page = await comments.list_mentions(connection, sight, unread, page_request(first, after))
-    return connection_of(page, Mention.of, count)
+    return await connection_read(
+        context.acquire,
+        lambda connection: comments.list_mentions(connection, sight, unread, page_request(first, after)),
+        lambda connection: comments.count_mentions(connection, sight, unread),
+        Mention.of,
+    )
 
 
 async def mark_mentions(context: Context, given: Sequence[str] | None, *, read: bool) -> int:

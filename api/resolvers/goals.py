@@ -8,7 +8,7 @@ from uuid import UUID
 
 from api.context import Context
 from api.schema.goals import Goal, GoalFilter, RemoveGoalsInput, SetGoalsInput
-from api.schema.nodes import Connection, connection_of
+from api.schema.nodes import Connection, connection_read
 from domain import goals
 from domain.errors import Invalid, ItemError, NotFound, Refused
 from domain.goal_events import GoalFilter as DomainGoalFilter
@@ -56,14 +56,13 @@ async def goals_connection(
     sight = await context.goal_sight()
     today = context.calendar.today(context.now)
 
-    async def count() -> int:
-        async with context.acquire() as connection:
-            return await goals.count_goals(connection, sight, wanted, today)
-
     request = page_request(first, after)
-    async with context.acquire() as connection:
-        page = await goals.list_goals(connection, sight, wanted, today, request)
-    return connection_of(page, Goal.of, count)
+    return await connection_read(
+        context.acquire,
+        lambda connection: goals.list_goals(connection, sight, wanted, today, request),
+        lambda connection: goals.count_goals(connection, sight, wanted, today),
+        Goal.of,
+    )
 
 
 async def find_goal(context: Context, row_id: UUID) -> Goal | None:

@@ -32,10 +32,10 @@ from api.schema.live_calls import (
     UpdateLiveCallSettingsInput,
     studio_of,
 )
-from api.schema.nodes import Connection, connection_of
+from api.schema.nodes import Connection, connection_read
 from api.turns import Turns
 from domain import access, dialers, live_calls, live_consent, live_joins, live_notes
-from domain.errors import Forbidden, NotFound, Unavailable
+from domain.errors import Forbidden, NotFound
 from domain.ids import decode_any_id, decode_id
 from domain.live_calls import CallFilter, Place
 from domain.live_consent import Jurisdiction, Studio, StudioChange
@@ -43,7 +43,6 @@ from domain.models import LiveCall as CallRow
 from domain.models.people import Permission
 from domain.models.tokens import TokenScope
 from domain.paging import page_request
-from domain.secrets import SecretBox
 
 COALESCE_SECONDS = 0.05
 """Changes that come within this are given together."""
@@ -74,13 +73,12 @@ async def list_calls(
     """A page of the calls in scope."""
     wanted, sight = _filter(given), await context.users_in_sight()
 
-    async def count() -> int:
-        async with context.acquire_primary() as connection:
-            return await live_calls.count_calls(connection, sight, wanted)
-
-    async with context.acquire_primary() as connection:
-        page = await live_calls.list_calls(connection, sight, wanted, page_request(first, after))
-    return connection_of(page, LiveCall.of, count)
+    return await connection_read(
+        context.acquire_primary,
+        lambda connection: live_calls.list_calls(connection, sight, wanted, page_request(first, after)),
+        lambda connection: live_calls.count_calls(connection, sight, wanted),
+        LiveCall.of,
+    )
 
 
 async def find_call(context: Context, row_id: UUID) -> Any:
@@ -277,13 +275,6 @@ async def remove_note(context: Context, given: RemoveLiveCallNoteInput) -> LiveC
     return await told(removing(), lambda errors: LiveCallNotePayload(note=None, errors=errors))
 
 
-def _box(context: Context) -> SecretBox:
-    box: SecretBox | None = context.connection.app.state.secret_box
-    if box is None:
-        raise Unavailable("SIDELINE_SECRET_KEYS is not set on this server: secrets cannot be kept.")
-    return box
-
-
 async def list_dialers(context: Context) -> list[Any]:
     """The team's dialers."""
     async with context.acquire_primary() as connection:
@@ -304,7 +295,7 @@ async def _dialer(context: Context, work: Callable[[Any], Awaitable[Any]]) -> Di
 
 async def create_dialer(context: Context, given: CreateDialerInput) -> DialerPayload:
     """Listen to a dialer. Raises Unavailable without a key for secrets."""
-    box = _box(context)
+    box = context.secret_box()
     account = given.twilio
     twilio = None
     if account is not None:
@@ -323,7 +314,7 @@ def _dialer_id(given: str) -> UUID:
 
 async def rotate_secret(context: Context, given: RotateDialerSecretInput) -> DialerPayload:
     """Give a dialer a fresh secret. Raises Unavailable without a key for secrets."""
-    box = _box(context)
+    box = context.secret_box()
 
     async def work(connection: Any) -> Any:
         return await dialers.rotate_secret(

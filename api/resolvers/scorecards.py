@@ -9,7 +9,7 @@ from uuid import UUID
 from api.context import Context
 from api.resolvers.dashboards import days_of
 from api.resolvers.film import activity_id_of, film_loaders, user_ids_of
-from api.schema.nodes import Connection, connection_of
+from api.schema.nodes import Connection, connection_of, connection_read
 from domain import access, calibrations, models, scorecard_templates
 from domain import scorecards as cards
 from domain.calibrations import NewRound, Report
@@ -167,13 +167,12 @@ async def cards_connection(
 
     sight = await context.film_sight()
 
-    async def count() -> int:
-        async with context.acquire() as connection:
-            return await cards.count_cards(connection, sight, wanted)
-
-    async with context.acquire() as connection:
-        page = await cards.list_cards(connection, sight, wanted, page_request(first, after))
-    return connection_of(page, Scorecard.of, count)
+    return await connection_read(
+        context.acquire,
+        lambda connection: cards.list_cards(connection, sight, wanted, page_request(first, after)),
+        lambda connection: cards.count_cards(connection, sight, wanted),
+        Scorecard.of,
+    )
 
 
 async def cards_of_activity(
@@ -231,13 +230,13 @@ async def rounds_connection(
     template_id = None if template is None else decode_id(template, "ScorecardTemplate", path=("templateId",))
     sight = await context.film_sight()
 
-    async def count() -> int:
-        async with context.acquire() as connection:
-            return await calibrations.count_rounds(connection, sight, template_id, is_open)
-
-    async with context.acquire() as connection:
-        page = await calibrations.list_rounds(connection, sight, template_id, is_open, page_request(first, after))
-    return connection_of(page, Calibration.of, count)
+    request = page_request(first, after)
+    return await connection_read(
+        context.acquire,
+        lambda connection: calibrations.list_rounds(connection, sight, template_id, is_open, request),
+        lambda connection: calibrations.count_rounds(connection, sight, template_id, is_open),
+        Calibration.of,
+    )
 
 
 async def calibration_report(context: Context, template: str, given: RangeInput) -> Report:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from api.context import Context
 from api.resolvers.film import activity_id_of, film_loaders, user_ids_of
-from api.schema.nodes import Connection, connection_of
+from api.schema.nodes import Connection, connection_of, connection_read
 from domain import access_film, feedback, models, playlists
 from domain.feedback import NewRequest, Reply, RequestFilter
 from domain.ids import decode_id
@@ -102,13 +102,12 @@ async def playlists_connection(
     async with context.acquire_primary() as connection:
         sight = await access_film.see_playlists(connection, context.viewer)
 
-    async def count() -> int:
-        async with context.acquire() as connection:
-            return await playlists.count_playlists(connection, sight, search)
-
-    async with context.acquire() as connection:
-        page = await playlists.list_playlists(connection, sight, search, page_request(first, after))
-    return connection_of(page, Playlist.of, count)
+    return await connection_read(
+        context.acquire,
+        lambda connection: playlists.list_playlists(connection, sight, search, page_request(first, after)),
+        lambda connection: playlists.count_playlists(connection, sight, search),
+        Playlist.of,
+    )
 
 
 async def find_playlist(context: Context, row_id: UUID) -> Any:
@@ -172,13 +171,12 @@ async def requests_connection(
         states = None if given.states is None else tuple(given.states)
         wanted = RequestFilter(given.received, states)
 
-    async def count() -> int:
-        async with context.acquire() as connection:
-            return await feedback.count_requests(connection, context.viewer, wanted)
-
-    async with context.acquire() as connection:
-        page = await feedback.list_requests(connection, context.viewer, wanted, page_request(first, after))
-    return connection_of(page, FeedbackRequest.of, count)
+    return await connection_read(
+        context.acquire,
+        lambda connection: feedback.list_requests(connection, context.viewer, wanted, page_request(first, after)),
+        lambda connection: feedback.count_requests(connection, context.viewer, wanted),
+        FeedbackRequest.of,
+    )
 
 
 async def find_request(context: Context, row_id: UUID) -> Any:

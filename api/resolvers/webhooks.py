@@ -18,19 +18,11 @@ from api.schema.webhooks import (
     WebhookEndpoint,
 )
 from domain import access, jobs, webhooks
-from domain.errors import NotFound, Unavailable
+from domain.errors import NotFound
 from domain.ids import decode_id
 from domain.models.base import new_id
 from domain.models.people import Permission
-from domain.secrets import SecretBox
 from domain.webhooks import EndpointChange
-
-
-def _box(context: Context) -> SecretBox:
-    box: SecretBox | None = context.connection.app.state.secret_box
-    if box is None:
-        raise Unavailable("SIDELINE_SECRET_KEYS is not set on this server: secrets cannot be kept.")
-    return box
 
 
 def _private_allowed(context: Context) -> bool:
@@ -69,7 +61,7 @@ async def find_endpoint(context: Context, row_id: UUID) -> WebhookEndpoint | Non
 async def create_endpoint(context: Context, given: CreateWebhookEndpointInput) -> tuple[WebhookEndpoint, str]:
     """Make an endpoint. Raises what the domain does, and Unavailable without a key for secrets."""
     change = _change(given.url, given.description, given.types, given.filter, accolades=given.accolades)
-    box, private_allowed = _box(context), _private_allowed(context)
+    box, private_allowed = context.secret_box(), _private_allowed(context)
 
     async def work(connection: Any) -> Any:
         return await webhooks.create_endpoint(connection, context.viewer, box, change, private_allowed=private_allowed)
@@ -103,7 +95,7 @@ async def delete_endpoint(context: Context, given: str) -> None:
 
 async def rotate_secret(context: Context, given: str) -> tuple[WebhookEndpoint, str]:
     """Give an endpoint a fresh secret. Raises what the domain does, and Unavailable without a key for secrets."""
-    endpoint_id, box = _endpoint_id(given), _box(context)
+    endpoint_id, box = _endpoint_id(given), context.secret_box()
 
     async def work(connection: Any) -> Any:
         return await webhooks.rotate_secret(connection, context.viewer, box, endpoint_id)

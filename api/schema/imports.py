@@ -8,7 +8,7 @@ import strawberry
 from api.context import Context
 from api.permissions import ReadsDocument
 from api.schema.errors import UserError
-from api.schema.nodes import Connection, connection_of, global_id
+from api.schema.nodes import Connection, connection_read, global_id
 from domain import imports, models
 from domain.ingest import Outcome
 from domain.paging import page_request
@@ -128,13 +128,12 @@ class Import:
     ) -> Connection[QuarantinedRecord]:
         row, owner_id = self.row, self.owner_id
 
-        async def count() -> int:
-            async with info.context.acquire() as connection:
-                return await imports.count_quarantine(connection, row.team_id, row.id)
-
-        async with info.context.acquire() as connection:
-            page = await imports.list_quarantine(connection, row.team_id, row.id, page_request(first, after))
-        return connection_of(page, lambda one: QuarantinedRecord.of(one, owner_id), count)
+        return await connection_read(
+            info.context.acquire,
+            lambda connection: imports.list_quarantine(connection, row.team_id, row.id, page_request(first, after)),
+            lambda connection: imports.count_quarantine(connection, row.team_id, row.id),
+            lambda one: QuarantinedRecord.of(one, owner_id),
+        )
 
 
 @strawberry.input(description="Try the refused records of an import again.")

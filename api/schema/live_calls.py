@@ -7,7 +7,7 @@ import strawberry
 from api.context import Context
 from api.schema.errors import UserError
 from api.schema.fields import Info
-from api.schema.nodes import Connection, Node, connection_of, global_id
+from api.schema.nodes import Connection, Node, connection_read, global_id
 from api.schema.people import User
 from domain import live_consent, live_notes, models
 from domain.errors import NotFound
@@ -173,13 +173,12 @@ class LiveCall(Node):
     async def notes(self, info: Info, first: int | None = None, after: str | None = None) -> Connection[LiveCallNote]:
         context, call_id = info.context, self.row.id
 
-        async def count() -> int:
-            async with context.acquire_primary() as connection:
-                return await live_notes.count_notes(connection, context.viewer, call_id)
-
-        async with context.acquire_primary() as connection:
-            page = await live_notes.list_notes(connection, context.viewer, call_id, page_request(first, after))
-        return connection_of(page, LiveCallNote.of, count)
+        return await connection_read(
+            context.acquire_primary,
+            lambda connection: live_notes.list_notes(connection, context.viewer, call_id, page_request(first, after)),
+            lambda connection: live_notes.count_notes(connection, context.viewer, call_id),
+            LiveCallNote.of,
+        )
 
 
 @strawberry.type(description="A system that tells of the team's calls by signed webhooks.")

@@ -1,6 +1,7 @@
 """Relay's shapes: nodes, pages, and connections."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -57,6 +58,30 @@ def connection_of(page: Page[Any], wrap: Callable[[Any], T], count: Callable[[],
         page_info=page_info(page.cursors, page.has_next, page.has_previous),
         count=count,
     )
+
+
+async def connection_read(
+    acquire: Callable[[], AbstractAsyncContextManager[Any]],
+    read: Callable[[Any], Awaitable[Page[Any]]],
+    count: Callable[[Any], Awaitable[int]],
+    wrap: Callable[[Any], T],
+) -> Connection[T]:
+    """A page of the domain as a connection, read at once; the count, if it is asked for.
+
+    Args:
+        acquire: Opens a connection to the database.
+        read: Reads the page.
+        count: Counts the whole list.
+        wrap: Makes an entry of a row.
+    """
+
+    async def counted() -> int:
+        async with acquire() as connection:
+            return await count(connection)
+
+    async with acquire() as connection:
+        page = await read(connection)
+    return connection_of(page, wrap, counted)
 
 
 def page_info(cursors: Sequence[str], has_next: bool, has_previous: bool) -> PageInfo:

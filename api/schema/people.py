@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from api.context import Context
-from api.schema.nodes import Connection, Node, connection_of, global_id
+from api.schema.nodes import Connection, Node, connection_read, global_id
 from domain import models, people
 from domain.access import Sight
 from domain.goal_events import GoalFilter
@@ -213,11 +213,10 @@ async def users_connection(
 ) -> Connection[User]:
     """A page of users in sight."""
 
-    async def count() -> int:
-        async with context.acquire() as connection:
-            return await people.count_users(connection, sight, wanted)
-
     request = page_request(first, after, last, before)
-    async with context.acquire() as connection:
-        page = await people.list_users(connection, sight, wanted, order, request)
-    return connection_of(page, User.of, count)
+    return await connection_read(
+        context.acquire,
+        lambda connection: people.list_users(connection, sight, wanted, order, request),
+        lambda connection: people.count_users(connection, sight, wanted),
+        User.of,
+    )

@@ -72,7 +72,7 @@ from api.schema.jobs import Job
 from api.schema.live_call_roots import LiveCallMutation, LiveCallQuery, LiveCallSubscription
 from api.schema.manager_view import ManagerViewQuery
 from api.schema.metrics import Metric, MetricInfo
-from api.schema.nodes import Connection, Node, connection_of
+from api.schema.nodes import Connection, Node, connection_read
 from api.schema.people import Group, Role, User, UserFilter, UserOrder, users_connection
 from api.schema.plan_sessions import PlanSessionMutation, PlanSessionQuery
 from api.schema.plans import PlanMutation, PlanQuery
@@ -182,13 +182,12 @@ class Query(
     async def groups(self, info: Info, first: int | None = None, after: str | None = None) -> Connection[Group]:
         sight = await info.context.groups_in_sight()
 
-        async def count() -> int:
-            async with info.context.acquire() as connection:
-                return await people.count_groups(connection, sight)
-
-        async with info.context.acquire() as connection:
-            page = await people.list_groups(connection, sight, page_request(first, after))
-        return connection_of(page, Group.of, count)
+        return await connection_read(
+            info.context.acquire,
+            lambda connection: people.list_groups(connection, sight, page_request(first, after)),
+            lambda connection: people.count_groups(connection, sight),
+            Group.of,
+        )
 
     @reading("The team's roles for who manages the team, the viewer's own for others.")
     async def roles(self, info: Info) -> list[Role]:

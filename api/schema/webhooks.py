@@ -9,7 +9,7 @@ from api.schema.errors import UserError
 from api.schema.goals import GoalEventType, GoalFilter, GoalPeriod
 from api.schema.jobs import Job
 from api.schema.metrics import Metric
-from api.schema.nodes import Connection, Node, connection_of, global_id
+from api.schema.nodes import Connection, Node, connection_read, global_id
 from domain import events, models, webhooks
 from domain.paging import page_request
 
@@ -110,13 +110,12 @@ class WebhookEndpoint(Node):
     ) -> Connection[WebhookDelivery]:
         row = self.row
 
-        async def count() -> int:
-            async with info.context.acquire() as connection:
-                return await webhooks.count_deliveries(connection, row.team_id, row.id)
-
-        async with info.context.acquire() as connection:
-            page = await webhooks.list_deliveries(connection, row.team_id, row.id, page_request(first, after))
-        return connection_of(page, WebhookDelivery.of, count)
+        return await connection_read(
+            info.context.acquire,
+            lambda connection: webhooks.list_deliveries(connection, row.team_id, row.id, page_request(first, after)),
+            lambda connection: webhooks.count_deliveries(connection, row.team_id, row.id),
+            WebhookDelivery.of,
+        )
 
 
 @strawberry.input(

@@ -6,12 +6,11 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from domain import goals, team_settings, teams
+from domain import goals, team_settings
 from domain.database import Connection
 from domain.demo.history import LEAVE_DAYS
-from domain.demo.people import REPS, Rep, Story
+from domain.demo.people import REPS, Rep, Story, demo_admin
 from domain.goals import SetGoals, Subject
-from domain.identity import identify_user
 from domain.models.goals import GoalPeriod
 from domain.periods import Days
 
@@ -34,12 +33,7 @@ async def create_goals(connection: Connection, team_id: UUID, anchor: date, hist
     """Set goals that hold since the history began, and the leave of the rep who was away; once for a team."""
     if await connection.fetchval("SELECT EXISTS (SELECT 1 FROM goals WHERE team_id = $1)", team_id):
         return
-    admin_role = await teams.role_named(connection, team_id, teams.ADMIN)
-    admin_id = await connection.fetchval(
-        "SELECT id FROM users WHERE team_id = $1 AND role_id = $2 ORDER BY id LIMIT 1", team_id, admin_role
-    )
-    admin = await identify_user(connection, team_id, admin_id)
-    assert admin is not None, "the demo team has an admin"
+    admin = await demo_admin(connection, team_id)
     rows = await connection.fetch("SELECT id, email FROM users WHERE team_id = $1", team_id)
     users = {row["email"]: row["id"] for row in rows}
     groups = {

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from domain import teams
 from domain.database import Connection
+from domain.identity import Identity, identify_user
 from domain.models.people import Permission
 
 TEAM_NAME = "Sideline Demo"
@@ -57,6 +58,17 @@ class Rep:
     hired_days_ago: int | None
     activity: float
     craft: float
+
+
+async def demo_admin(connection: Connection, team_id: UUID) -> Identity:
+    """The first Admin of the demo team, who sets up what is not a rep's own."""
+    role_id = await teams.role_named(connection, team_id, teams.ADMIN)
+    user_id = await connection.fetchval(
+        "SELECT id FROM users WHERE team_id = $1 AND role_id = $2 ORDER BY id LIMIT 1", team_id, role_id
+    )
+    admin = await identify_user(connection, team_id, user_id)
+    assert admin is not None, "the demo team has an admin"
+    return admin
 
 
 def _roster() -> tuple[Rep, ...]:

@@ -11,7 +11,7 @@ from domain import accolades, scores, teams
 from domain.accolade_evaluation import evaluate_accolades
 from domain.accolades import GrantAccolade, SetRule
 from domain.database import Connection
-from domain.demo.people import REPS, Story
+from domain.demo.people import REPS, Story, demo_admin
 from domain.identity import identify_user
 from domain.models.goals import GoalPeriod
 from domain.models.scores import AccoladeKind, ScoreKind
@@ -60,12 +60,7 @@ async def create_scores(connection: Connection, team_id: UUID, anchor: date, his
     """Say how reps and managers are scored since the history began, and what earns accolades; once for a team."""
     if await connection.fetchval("SELECT EXISTS (SELECT 1 FROM score_definitions WHERE team_id = $1)", team_id):
         return
-    admin_role = await teams.role_named(connection, team_id, teams.ADMIN)
-    admin_id = await connection.fetchval(
-        "SELECT id FROM users WHERE team_id = $1 AND role_id = $2 ORDER BY id LIMIT 1", team_id, admin_role
-    )
-    admin = await identify_user(connection, team_id, admin_id)
-    assert admin is not None, "the demo team has an admin"
+    admin = await demo_admin(connection, team_id)
     first, now = anchor - timedelta(days=history_days), datetime.now(UTC)
     user_role = await teams.role_named(connection, team_id, teams.USER)
     manager_role = await teams.role_named(connection, team_id, "Manager")

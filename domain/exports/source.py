@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 Chosenby = TypeVar("Chosenby", bound=Enum)
-Arguments = TypeVar("Arguments", bound="NoArguments")
 
 PAGE_ROWS = 2_000
 HEAVY_PAGE_ROWS = 200

@@ -14,85 +14,30 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from domain import plan_invitations, plan_series, plan_sessions
+from domain import plan_invitations, plan_series
 from domain.database import acquire
-from domain.models import SessionState
-from domain.plan_sessions import NewSession, SessionChange
 from tests.doubles.base import Fault
 from tests.doubles.google_calendar import CALENDARS_SCOPE, EVENTS_SCOPE, WRITE_SCOPE, GoogleCalendarDouble
+from tests.workers.calendar_office import CalendarOffice, post_office
 from tests.workers.connectors.shelf import context_at
-from tests.workers.desk import wire_to
 from tests.workers.post_office import PostOffice
-from tests.workers.test_invitations import ZONE, Office, calendar_of
+from tests.workers.test_invitations import ZONE, calendar_of
 from workers.connectors.calendars import event_document
 from workers.connectors.google_calendar import connector
-from workers.invitations import look_after
 
 ALL_SCOPES = f"{EVENTS_SCOPE} {CALENDARS_SCOPE} {WRITE_SCOPE}"
 
 
-class GoogleOffice(Office):
+class GoogleOffice(CalendarOffice):
     """A desk whose coach has connected Google Calendar."""
 
+    kind = "google_calendar"
+    scopes = ALL_SCOPES
     double: GoogleCalendarDouble
-
-    async def sign_in(self, *, chosen: bool = True, scope: str = ALL_SCOPES) -> GoogleOffice:
-        self.integration_id = await self.connect(
-            "google_calendar",
-            viewer=self.coach,
-            settings={"writeInvitations": "true" if chosen else "false"},
-            tokens={**self.double.secrets, "scope": scope},
-        )
-        await self.work()
-        return self
-
-    async def plan(self, **more: Any) -> Any:
-        """A single session in three days."""
-        given = {
-            "user_id": self.rep_id,
-            "starts_at": datetime.now(UTC).replace(microsecond=0) + timedelta(days=3),
-            "duration_minutes": 45,
-            "title": "Pipeline",
-            "agenda": "What nobody else is to read",
-            **more,
-        }
-        return await self.do(lambda connection: plan_sessions.plan_session(connection, self.coach, NewSession(**given)))
-
-    async def change(self, session_id: Any, **changes: Any) -> None:
-        await self.do(
-            lambda connection: plan_sessions.update_session(
-                connection, self.coach, session_id, SessionChange(**changes)
-            )
-        )
-
-    async def cancel(self, session_id: Any) -> None:
-        await self.do(
-            lambda connection: plan_sessions.end_session(
-                connection, self.coach, session_id, SessionState.CANCELLED, datetime.now(UTC)
-            )
-        )
-
-    async def forget(self) -> None:
-        """As after a kill between Google and the tables: what was noted before the writing is all there is."""
-        async with acquire(self.team) as connection:
-            await connection.execute(
-                "UPDATE coaching_invitations SET delivered_sequence = -1, way = NULL, etag = NULL, due_at = now() "
-                "WHERE team_id = $1",
-                self.team,
-            )
-
-    async def again(self) -> None:
-        """Everything that waits is due."""
-        await self.hurry()
-        async with acquire(self.team) as connection:
-            await connection.execute("UPDATE coaching_invitations SET due_at = now() WHERE team_id = $1", self.team)
-        await look_after()
-        await self.work()
 
 
 @pytest.fixture
@@ -106,15 +51,8 @@ def google() -> Iterator[GoogleCalendarDouble]:
 @pytest.fixture
 async def bare(database: str, google: GoogleCalendarDouble) -> AsyncIterator[GoogleOffice]:
     """A coach who is about to connect it."""
-    wire = wire_to({"google_calendar": google.base_url})
-    office = GoogleOffice(wire)
-    office.double = google
-    office.hire()
-    try:
-        await office.open(google.people[0], "rep@elsewhere.test", timezone=ZONE)
-        yield await office.seat(google.people[0], "rep@elsewhere.test")
-    finally:
-        await wire.close()
+    async with GoogleOffice.opened(google) as office:
+        yield office
 
 
 @pytest.fixture
@@ -126,10 +64,8 @@ async def office(bare: GoogleOffice) -> GoogleOffice:
 @pytest.fixture
 async def post() -> AsyncIterator[tuple[PostOffice, str]]:
     """A mail server, and its address."""
-    server = PostOffice()
-    url = await server.open()
-    yield server, url
-    await server.close()
+    async with post_office() as opened:
+        yield opened
 
 
 def writes(double: GoogleCalendarDouble) -> list[str]:

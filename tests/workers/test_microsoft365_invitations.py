@@ -29,9 +29,8 @@ from domain.models import SessionState
 from domain.plan_sessions import end_session
 from tests.doubles.base import Fault
 from tests.doubles.microsoft365 import WRITE_SCOPE, Event, Microsoft365Double, _at, _originals
-from tests.workers.desk import wire_to
+from tests.workers.calendar_office import CalendarOffice, post_office
 from tests.workers.post_office import PostOffice
-from tests.workers.test_google_invitations import GoogleOffice
 from tests.workers.test_invitations import ZONE, calendar_of
 from workers.connectors.microsoft365.writing import LISTED
 
@@ -39,20 +38,12 @@ ALL_SCOPES = f"https://graph.microsoft.com/Calendars.Read https://graph.microsof
 GUESTS = frozenset({"rep@elsewhere.test"})
 
 
-class MicrosoftOffice(GoogleOffice):
-    """A desk whose coach has connected Microsoft 365 instead."""
+class MicrosoftOffice(CalendarOffice):
+    """A desk whose coach has connected Microsoft 365."""
 
-    graph: Microsoft365Double
-
-    async def sign_in(self, *, chosen: bool = True, scope: str = ALL_SCOPES) -> MicrosoftOffice:
-        self.integration_id = await self.connect(
-            "microsoft365",
-            viewer=self.coach,
-            settings={"writeInvitations": "true" if chosen else "false"},
-            tokens={**self.graph.secrets, "scope": scope},
-        )
-        await self.work()
-        return self
+    kind = "microsoft365"
+    scopes = ALL_SCOPES
+    double: Microsoft365Double
 
     async def touch(self, series_id: Any) -> None:
         """Deliver anew, with nothing changed."""
@@ -79,7 +70,7 @@ class MicrosoftOffice(GoogleOffice):
     def shown(self) -> list[datetime]:
         """When Outlook says so, by the double's own working out."""
         now, horizon = datetime.now(UTC), datetime.now(UTC) + plan_series.HORIZON
-        return sorted(one.start for one in sittings(self.graph) if now <= one.start <= horizon)
+        return sorted(one.start for one in sittings(self.double) if now <= one.start <= horizon)
 
 
 def sittings(double: Microsoft365Double) -> list[Event]:
@@ -116,16 +107,8 @@ def graph() -> Iterator[Microsoft365Double]:
 @pytest.fixture
 async def bare(database: str, graph: Microsoft365Double) -> AsyncIterator[MicrosoftOffice]:
     """A coach who is about to connect it."""
-    wire = wire_to({"microsoft365": graph.base_url})
-    office = MicrosoftOffice(wire)
-    office.graph = graph
-    office.hire()
-    try:
-        await office.open(graph.people[0], "rep@elsewhere.test", timezone=ZONE)
-        await office.seat(graph.people[0], "rep@elsewhere.test")
+    async with MicrosoftOffice.opened(graph) as office:
         yield office
-    finally:
-        await wire.close()
 
 
 @pytest.fixture
@@ -137,10 +120,8 @@ async def office(bare: MicrosoftOffice) -> MicrosoftOffice:
 @pytest.fixture
 async def post() -> AsyncIterator[tuple[PostOffice, str]]:
     """A mail server, and its address."""
-    server = PostOffice()
-    url = await server.open()
-    yield server, url
-    await server.close()
+    async with post_office() as opened:
+        yield opened
 
 
 # A.

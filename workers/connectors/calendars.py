@@ -15,8 +15,9 @@ from typing import Any, Final
 import httpx
 import orjson
 
-from domain.connectors import Cursor, Document, RemoteRefused, RemoteUnavailable, Setting
+from domain.connectors import Cursor, Document, RemoteRefused, RemoteUnavailable, Scope, Setting
 from domain.meetings import LOOK_BACK, REACH
+from workers.connectors.base import Session
 
 AHEAD: Final = timedelta(days=400)
 """Occurrences of series are listed as far as this from now."""
@@ -33,6 +34,45 @@ SINCE: Final = Setting(
     required=False,
     help=f"The first day whose meetings are taken in, such as 2026-01-31. {LOOK_BACK.days} days back unless told.",
 )
+
+
+WRITE_INVITATIONS: Final = "writeInvitations"
+"""The setting by which a person has coaching sessions put into their calendar."""
+
+
+def writing_setting(vendor: str) -> Setting:
+    """The choice to have invitations written."""
+    return Setting(
+        WRITE_INVITATIONS,
+        "Coaching sessions in this calendar",
+        required=False,
+        choices=("true", "false"),
+        help=f"true puts the coaching sessions that you coach into this calendar and lets {vendor} invite the others; "
+        "it asks for the permission to change events. Sign in again after a change.",
+    )
+
+
+def writing_scope(name: str) -> Scope:
+    """The permission that it takes, asked for of nobody else."""
+    return Scope(
+        name,
+        "To put the coaching sessions that you coach into your calendar. It is asked for only if "
+        f"{WRITE_INVITATIONS} is true.",
+        setting=WRITE_INVITATIONS,
+    )
+
+
+def require_chosen(session: Session, vendor: str) -> None:
+    """Refuse to write into a calendar whose owner has not chosen it.
+
+    Raises:
+        RemoteRefused: they have not.
+    """
+    if session.settings.get(WRITE_INVITATIONS) != "true":
+        raise RemoteRefused(
+            f"{vendor} is connected for reading alone: set {WRITE_INVITATIONS} to true and sign in again to have "
+            "coaching sessions in it."
+        )
 
 
 def first_day(settings: Mapping[str, str], cursor: Cursor | None, now: datetime) -> date:

@@ -23,13 +23,13 @@ from urllib.parse import quote
 import httpx
 
 from domain import actions
-from domain.connectors import RemoteRefused, RemoteUnavailable, SignInNeeded
+from domain.connectors import RemoteUnavailable, SignInNeeded
 from domain.plan_invitations import NOBODYS, Invitation, Override
 from domain.recurrence import instant_of
 from workers.connectors.base import Placed, Session
-from workers.connectors.calendars import read_list, read_object, read_text
+from workers.connectors.calendars import read_list, read_object, read_text, require_chosen
 from workers.connectors.google_calendar.client import EVENTS, LIST_SIZE, VENDOR, raise_for
-from workers.connectors.google_calendar.manifest import WRITE_INVITATIONS, WRITE_SCOPE
+from workers.connectors.google_calendar.manifest import WRITE_SCOPE
 
 _TELL: Final = {"sendUpdates": "all"}
 _NOT_THERE: Final = (404, 410)
@@ -69,11 +69,7 @@ def require_writing(session: Session) -> None:
         RemoteRefused: its owner has not chosen to have invitations written.
         SignInNeeded: they have, but have not given the permission.
     """
-    if session.settings.get(WRITE_INVITATIONS.name) != "true":
-        raise RemoteRefused(
-            f"{VENDOR} is connected for reading alone: set {WRITE_INVITATIONS.name} to true and sign in again to have "
-            "coaching sessions in it."
-        )
+    require_chosen(session, VENDOR)
     if WRITE_SCOPE not in session.secrets.get("scope", "").split():
         raise SignInNeeded(
             f"The permission to write to the calendar was not given: sign in to {VENDOR} again and leave it ticked."

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from domain.connectors import Audience, Budget, Manifest, OAuth, Scope, Setting
+from domain.connectors import Audience, Budget, Manifest, OAuth, Scope
 from domain.models.teams import Feed
-from workers.connectors.calendars import SINCE
+from workers.connectors.calendars import SINCE, writing_scope, writing_setting
 
 WRITE_SCOPE: Final = "Calendars.ReadWrite"
-WRITE_INVITATIONS: Final = Setting(
-    "writeInvitations",
-    "Coaching sessions in this calendar",
-    required=False,
-    choices=("true", "false"),
-    help="true puts the coaching sessions that you coach into this calendar and lets Microsoft 365 invite the others; "
-    "it asks for the permission to change events. Sign in again after a change.",
-)
 
 MANIFEST: Final = Manifest(
     kind="microsoft365",
     label="Microsoft 365",
     audience=Audience.PERSON,
     feeds=(Feed.CALENDAR,),
-    settings=(SINCE, WRITE_INVITATIONS),
+    settings=(SINCE, writing_setting("Microsoft 365")),
     oauth=OAuth(
         authorize_url="https://login.microsoftonline.com/common/oauth2/v2.0/authorize",
         token_url="https://login.microsoftonline.com/common/oauth2/v2.0/token",
@@ -34,12 +26,7 @@ MANIFEST: Final = Manifest(
                 "invited, and whose calendar it is. Nothing else of them is kept.",
             ),
             Scope("offline_access", "To go on reading while you are away, without asking you to sign in each hour."),
-            Scope(
-                WRITE_SCOPE,
-                "To put the coaching sessions that you coach into your calendar. It is asked for only if "
-                "writeInvitations is true.",
-                setting=WRITE_INVITATIONS.name,
-            ),
+            writing_scope(WRITE_SCOPE),
         ),
     ),
     base_url="https://graph.microsoft.com",

@@ -28,11 +28,11 @@ from urllib.parse import quote
 import httpx
 
 from domain import actions
-from domain.connectors import RemoteRefused, RemoteUnavailable, SignInNeeded
+from domain.connectors import RemoteUnavailable, SignInNeeded
 from domain.plan_invitations import LISTED_UNTIL, NOBODYS, Invitation, Override
 from domain.recurrence import Rule, instant_of, read_rule, starts_of, wall_of
 from workers.connectors.base import Placed, Session
-from workers.connectors.calendars import AHEAD, read_list, read_object, read_text
+from workers.connectors.calendars import AHEAD, read_list, read_object, read_text, require_chosen
 from workers.connectors.microsoft365.client import (
     EVENTS,
     IN_UTC,
@@ -44,7 +44,7 @@ from workers.connectors.microsoft365.client import (
     require_mailbox,
     window,
 )
-from workers.connectors.microsoft365.manifest import WRITE_INVITATIONS, WRITE_SCOPE
+from workers.connectors.microsoft365.manifest import WRITE_SCOPE
 from workers.connectors.microsoft365.recurrence import (
     is_same_recurrence,
     is_same_zone,
@@ -106,11 +106,7 @@ def require_writing(session: Session) -> None:
         RemoteRefused: its owner has not chosen to have invitations written.
         SignInNeeded: they have, but have not given the permission.
     """
-    if session.settings.get(WRITE_INVITATIONS.name) != "true":
-        raise RemoteRefused(
-            f"{VENDOR} is connected for reading alone: set {WRITE_INVITATIONS.name} to true and sign in again to have "
-            "coaching sessions in it."
-        )
+    require_chosen(session, VENDOR)
     # Some answers name scopes with the address of what they are for before them.
     given = {one.rpartition("/")[2].lower() for one in session.secrets.get("scope", "").split()}
     if WRITE_SCOPE.lower() not in given:
