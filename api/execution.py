@@ -13,14 +13,25 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from inspect import isawaitable, signature
+from itertools import repeat
 from typing import Any
 
-from graphql import GraphQLObjectType, get_named_type
+from graphql import (
+    GraphQLBoolean,
+    GraphQLID,
+    GraphQLInt,
+    GraphQLObjectType,
+    GraphQLString,
+    get_named_type,
+    get_nullable_type,
+)
 from graphql.execution.values import get_argument_values
 from opentelemetry import trace
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.types.field import StrawberryField
 
-from api.schema.metrics import MetricRow, attainment, change, change_ratio, shown_goal
+from api.schema.metrics import MetricRow, change, change_ratio, shown_goal
 from api.schema.scalars import decimal_text
 from api.traces import root_span, spanned
 from domain.dashboards import TrendStep
@@ -38,6 +49,19 @@ _TrendCell = Callable[[str, TrendStep, bool, "SubjectGoals | None"], Any]
 class _Trend:
     interval: TrendInterval
     cells: tuple[tuple[str, _TrendCell], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    """A field that is read off an attribute; of this very type it is what the answer holds."""
+
+    attribute: str
+    kind: type
+
+
+_LEAF_KINDS: dict[Any, type] = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool, GraphQLInt: int}
+_END_OF_INT = 2**31
+"""What is as far from 0 as this is left to the ordinary way, which refuses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +143,36 @@ class SidelineExecutor(StrawberryGraphQLCoreExecutionContext):
         super().__init__(*args, **kwargs)
         # The list of details is kept with its plan, so that its id cannot be given to another one.
         self._metric_plans: dict[int, tuple[Any, _Plan | None]] = {}
+        self._leaves: dict[int, tuple[Any, _Leaf | None]] = {}
         if is_traced():
             # Fields of a request that nobody traces go no way around.
             self.execute_field = self._traced_field  # type: ignore[method-assign]
+
+    def execute_field(
+        self, parent_type: Any, source: Any, field_details_list: Any, path: Any, position_context: Any
+    ) -> Any:
+        """Execute a field; a plain attribute is read, and the ordinary way taken if it is not what it should be."""
+        known = self._leaves.get(id(field_details_list))
+        if known is None:
+            leaf = _leaf(parent_type, field_details_list)
+            known = self._leaves[id(field_details_list)] = (field_details_list, leaf)
+        leaf = known[1]
+        if leaf is not None:
+            value = getattr(source, leaf.attribute, None)
+            if type(value) is leaf.kind and not (type(value) is int and abs(value) >= _END_OF_INT):
+                return value
+        return super().execute_field(parent_type, source, field_details_list, path, position_context)
 
     def _traced_field(
         self, parent_type: Any, source: Any, field_details_list: Any, path: Any, position_context: Any
     ) -> Any:
         """Execute a field; one of a root within a span of its own."""
+        execute = SidelineExecutor.execute_field
         if path.prev is not None:
-            return super().execute_field(parent_type, source, field_details_list, path, position_context)
+            return execute(self, parent_type, source, field_details_list, path, position_context)
         span = root_span(f"{parent_type.name}.{field_details_list[0].node.name.value}")
         with trace.use_span(span, end_on_exit=False):
-            result = super().execute_field(parent_type, source, field_details_list, path, position_context)
+            result = execute(self, parent_type, source, field_details_list, path, position_context)
         if isawaitable(result):
             return spanned(result, span)
         span.end()
@@ -150,9 +191,9 @@ class SidelineExecutor(StrawberryGraphQLCoreExecutionContext):
         if type(result) is MetricRow:
             plan = self._metric_plan(return_type, field_details_list)
             if plan is not None:
-                if plan.trends or plan.wants_goals:
+                if plan.trends or (plan.wants_goals and result.known_goals is None):
                     return _load_and_apply(plan, result)
-                return _apply(plan, result, {}, None)
+                return _apply(plan, result, {}, result.known_goals)
         return super().complete_value(return_type, field_details_list, info, path, result, position_context)
 
     def _metric_plan(self, return_type: Any, field_details_list: Any) -> _Plan | None:
@@ -210,9 +251,23 @@ class SidelineExecutor(StrawberryGraphQLCoreExecutionContext):
         )
 
 
+def _leaf(parent: GraphQLObjectType, field_details_list: Any) -> _Leaf | None:
+    """A field that is an attribute of its object and no more: no resolver, no permission, no argument."""
+    definition = parent.fields.get(field_details_list[0].node.name.value)
+    if definition is None or definition.args:
+        return None
+    kind = _LEAF_KINDS.get(get_nullable_type(definition.type))
+    field = (definition.extensions or {}).get(GraphQLCoreConverter.DEFINITION_BACKREF)
+    if kind is None or not isinstance(field, StrawberryField) or not field.is_basic_field:
+        return None
+    return _Leaf(field.python_name, kind)
+
+
 async def _load_and_apply(plan: _Plan, row: MetricRow) -> list[dict[str, Any]]:
     intervals = list(dict.fromkeys(trend.interval for trend in plan.trends.values()))
-    goals = await row.goals() if plan.wants_goals else None
+    goals = row.known_goals
+    if goals is None and plan.wants_goals:
+        goals = await row.goals()
     found = await asyncio.gather(*(row.trend(interval) for interval in intervals))
     return _apply(plan, row, dict(zip(intervals, found, strict=True)), goals)
 
@@ -227,6 +282,9 @@ def _apply(
     previous = nothing
     if plan.wants_previous and row.sums.previous is not None:
         previous = _shown(keys, available, row.sums.previous)
+    stands: list[Progress | None] = nothing
+    if goals is not None:
+        stands = [goals.progress(key, value) for key, value in zip(keys, values, strict=True)]
     columns: list[Iterable[Any]] = []
     for response_name, name in plan.fields:
         if name == "metric":
@@ -244,20 +302,18 @@ def _apply(
         elif name == "trend":
             trend = plan.trends[response_name]
             columns.append([_trend(trend, key, key in available, steps, goals) for key in keys])
-        elif goals is not None and name == "goal":
-            columns.append(_texts(shown_goal(goals.target(key)) for key in keys))
-        elif goals is not None and name == "attainment":
-            shown = (attainment(goals.target(key), value) for key, value in zip(keys, values, strict=True))
-            columns.append(_texts(shown))
-        elif goals is not None and name == "progress":
-            stands = (goals.progress(key, value) for key, value in zip(keys, values, strict=True))
+        elif name == "goal":
+            columns.append(_texts(None if one is None else one.target for one in stands))
+        elif name == "attainment":
+            columns.append(_texts(None if one is None else one.attainment for one in stands))
+        elif name == "progress":
             columns.append([_progress(plan.progress[response_name], one) for one in stands])
         elif name == "__typename":
             columns.append(["MetricValue"] * len(keys))
         else:
             columns.append(nothing)
     names = [response_name for response_name, _name in plan.fields]
-    return [dict(zip(names, cell, strict=True)) for cell in zip(*columns, strict=True)]
+    return list(map(dict, map(zip, repeat(names), zip(*columns, strict=True))))
 
 
 def _shown(keys: tuple[str, ...], available: frozenset[str], sums: Sums) -> list[Number | None]:
@@ -269,7 +325,7 @@ def _shown(keys: tuple[str, ...], available: frozenset[str], sums: Sums) -> list
 
 def _texts(values: Iterable[Number | None]) -> list[str | None]:
     # Most numbers are whole.
-    return [str(value) if type(value) is int else _text(value) for value in values]
+    return [value if value is None else str(value) if type(value) is int else decimal_text(value) for value in values]
 
 
 def _trend(

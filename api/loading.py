@@ -33,6 +33,21 @@ class Loader(Generic[Key, Value]):
 
     def load(self, key: Key) -> Awaitable[Value]:
         """The value of a key."""
+        return asyncio.shield(self._future(key))
+
+    async def load_many(self, keys: Iterable[Key]) -> list[Value]:
+        """The values of some keys, in their order."""
+        futures = [self._future(key) for key in keys]
+        # They come together: a callback for each of them would cost more than bringing them.
+        while waiting := [future for future in futures if not future.done()]:
+            await asyncio.wait(waiting[:1])
+        for future in futures:
+            if not future.cancelled():
+                # Looked at, so that those behind one that failed count as heard of.
+                future.exception()
+        return [future.result() for future in futures]
+
+    def _future(self, key: Key) -> asyncio.Future[Value]:
         found = self._known.get(key)
         if found is None:
             loop = asyncio.get_running_loop()
@@ -40,11 +55,7 @@ class Loader(Generic[Key, Value]):
             if not self._asked:
                 loop.call_soon(self._begin)
             self._asked.append(key)
-        return asyncio.shield(found)
-
-    async def load_many(self, keys: Iterable[Key]) -> list[Value]:
-        """The values of some keys, in their order."""
-        return list(await asyncio.gather(*(self.load(key) for key in keys)))
+        return found
 
     def abandon(self) -> None:
         """Call off what is under way: nobody waits for it any more."""

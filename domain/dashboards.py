@@ -80,7 +80,7 @@ class Audience:
     user_id: UUID | None = None
 
 
-def _rollup_slices(days: Days, period: int, arguments: list[object], join: str) -> list[str]:
+def _rollup_slices(days: Days, period: int, arguments: list[object]) -> list[str]:
     """Whole months from the month sums, the days at either end from the day sums.
 
     Served by rollup_months_month_idx and rollup_days_day_idx (or the primary keys, for few users).
@@ -101,7 +101,7 @@ def _rollup_slices(days: Days, period: int, arguments: list[object], join: str) 
         arguments += [first, last]
         slices.append(
             f"SELECT r.user_id, {period} AS period, {', '.join(f'r.{name}' for name in BASE_SUM_NAMES)} FROM {table} r "
-            f"{join} WHERE r.team_id = $1 AND r.{column} BETWEEN ${len(arguments) - 1} AND ${len(arguments)}"
+            f"WHERE r.team_id = $1 AND r.{column} BETWEEN ${len(arguments) - 1} AND ${len(arguments)}"
         )
     return slices
 
@@ -134,42 +134,46 @@ def _closure(audience: Audience, arguments: list[object]) -> str:
 
 
 def _start(audience: Audience, days: Days, previous: Days | None) -> tuple[str, list[object]]:
+    """The people and their rollups. `slices` is written out wherever it is read, with the columns that are read."""
     arguments: list[object] = [audience.users.team_id]
     people = _people(audience, arguments)
-    # Where everybody counts, the team's own rollups are everybody's.
-    everybody = audience.users.everything and audience.group_id is None and audience.user_id is None
-    join = "" if everybody else "JOIN people p ON p.id = r.user_id"
-    slices = _rollup_slices(days, 0, arguments, join)
+    slices = _rollup_slices(days, 0, arguments)
     if previous is not None:
-        slices += _rollup_slices(previous, 1, arguments, join)
+        slices += _rollup_slices(previous, 1, arguments)
     head = f"""
     WITH RECURSIVE people AS MATERIALIZED ({people}),
-    slices AS ({" UNION ALL ".join(slices)}),
-    per_user AS MATERIALIZED (SELECT s.user_id, s.period, {_sums()} FROM slices s GROUP BY s.user_id, s.period)"""
+    slices AS NOT MATERIALIZED ({" UNION ALL ".join(slices)})"""
     return head, arguments
 
 
-def _columns_of(relation: str) -> str:
-    return ", ".join(f"{relation}.{name}" for name in BASE_SUM_NAMES)
-
-
-_COLUMNS = _columns_of("x")
+_COLUMNS = ", ".join(f"x.{name}" for name in BASE_SUM_NAMES)
 
 
 def _ranking_sql(request: RankingRequest, arguments: list[object], head: str) -> tuple[str, str]:
-    """CTEs and a SELECT for a page of reps; ranks and the count are over all that the search leaves."""
+    """CTEs for a page of reps and their sums, and its order; ranks and the count are over all that the search leaves.
+
+    Only what sorts is summed for everybody; all base sums for those on the page alone.
+    """
+    metric = METRICS[request.sort_by]
+    sorting = dict.fromkeys((metric.numerator, *metric.denominators))
     # Who is not listed, yet did something in the range; a row whose sums have all gone back to 0 is nothing.
-    where = f"(p.listed OR ({_columns_of('s')}) <> ({', '.join('0' for _ in BASE_SUM_NAMES)}))"
+    busy = f"""SELECT ({", ".join(f"sum(s.{name})" for name in BASE_SUM_NAMES)})
+        <> ({", ".join("0" for _ in BASE_SUM_NAMES)}) FROM slices s WHERE s.user_id = p.id AND s.period = 0"""
+    where = f"(p.listed OR ({busy}))"
     if request.search:
         arguments.append(like_pattern(request.search))
         where += f" AND (p.name ILIKE ${len(arguments)} OR p.email ILIKE ${len(arguments)})"
-    zero = "0" if not METRICS[request.sort_by].is_quotient else "NULL"
+    zero = "NULL" if metric.is_quotient else "0"
     value = f"CASE WHEN s.user_id IS NULL THEN {zero} ELSE {sql_expression(request.sort_by, 's')} END"
     direction = "DESC" if request.descending else "ASC"
     head += f""",
+    sorted AS (
+        SELECT s.user_id, {", ".join(f"sum(s.{name}) AS {name}" for name in sorting)}
+        FROM slices s WHERE s.period = 0 GROUP BY s.user_id
+    ),
     valued AS (
         SELECT p.id, p.name, {value} AS value
-        FROM people p LEFT JOIN per_user s ON s.user_id = p.id AND s.period = 0 WHERE {where}
+        FROM people p LEFT JOIN sorted s ON s.user_id = p.id WHERE {where}
     ),
     ranked AS (
         SELECT id, name, (value IS NULL) AS missing, coalesce(value, 0) AS value,
@@ -186,9 +190,14 @@ def _ranking_sql(request: RankingRequest, arguments: list[object], head: str) ->
             OR (value = ${n - 2} AND (name, id) > (${n - 1}::varchar, ${n}::uuid)))))"""
     arguments.append(request.page.limit + 1)
     head += f""",
-    page AS (
+    page AS MATERIALIZED (
         SELECT * FROM ranked WHERE {after}
         ORDER BY missing, value {direction}, name, id LIMIT ${len(arguments)}
+    ),
+    paged AS (
+        SELECT page.id AS user_id, x.* FROM page CROSS JOIN LATERAL (
+            SELECT s.period, {_sums()} FROM slices s WHERE s.user_id = page.id GROUP BY s.period
+        ) x
     )"""
     order = f"page.missing, page.value {direction}, page.name, page.id"
     return head, order
@@ -211,22 +220,27 @@ async def team_numbers(
     A group's row sums its members and those of all groups below it, so the rows of a tree do not add up to the total.
     """
     head, arguments = _start(audience, days, previous)
-    head += f",\n    closure AS ({_closure(audience, arguments)})"
+    # Each group's own people first: the total and the rows of a tree of groups are sums of these few.
+    head += f""",
+    closure AS ({_closure(audience, arguments)}),
+    own AS MATERIALIZED (
+        SELECT p.group_id, s.period, {_sums()} FROM slices s JOIN people p ON p.id = s.user_id
+        GROUP BY p.group_id, s.period
+    )"""
     head, order = _ranking_sql(request, arguments, head)
     sums = _sums("x")
     statement = f"""{head}
     SELECT 0 AS section, NULL::uuid AS id, x.period, {sums},
         NULL::bigint AS rank, NULL::text AS mark, NULL::text AS name, NULL::bigint AS place
-    FROM per_user x GROUP BY x.period
+    FROM own x GROUP BY x.period
     UNION ALL
     SELECT 1, c.shown, x.period, {sums}, NULL, NULL, g.name, NULL
-    FROM closure c JOIN groups g ON g.id = c.shown
-    LEFT JOIN people p ON p.group_id = c.id LEFT JOIN per_user x ON x.user_id = p.id
+    FROM closure c JOIN groups g ON g.team_id = $1 AND g.id = c.shown LEFT JOIN own x ON x.group_id = c.id
     GROUP BY c.shown, g.name, x.period
     UNION ALL
     SELECT 2, page.id, x.period, {_COLUMNS}, page.rank, page.missing::int || ' ' || page.value, page.name,
         row_number() OVER (ORDER BY {order})
-    FROM page LEFT JOIN per_user x ON x.user_id = page.id
+    FROM page LEFT JOIN paged x ON x.user_id = page.id
     UNION ALL
     SELECT 3, NULL, NULL, {", ".join("NULL" for _ in BASE_SUM_NAMES)}, count(*), NULL, NULL, NULL FROM ranked
     ORDER BY section, place, name, id
@@ -251,7 +265,7 @@ async def rankings(
         f"""{head}
         SELECT 2 AS section, page.id, x.period, {_COLUMNS}, page.rank,
             page.missing::int || ' ' || page.value AS mark, page.name, row_number() OVER (ORDER BY {order}) AS place
-        FROM page LEFT JOIN per_user x ON x.user_id = page.id
+        FROM page LEFT JOIN paged x ON x.user_id = page.id
         UNION ALL
         SELECT 3, NULL, NULL, {", ".join("NULL" for _ in BASE_SUM_NAMES)}, count(*), NULL, NULL, NULL FROM ranked
         ORDER BY section, place
@@ -301,7 +315,10 @@ async def user_numbers(
     """The base sums of each person of an audience, in one statement; people without any are left out."""
     head, arguments = _start(audience, days, previous)
     rows = await connection.fetch(
-        f"{head} SELECT 2 AS section, x.user_id, x.period, {_COLUMNS} FROM per_user x", *arguments
+        f"""{head}
+        SELECT 2 AS section, s.user_id, s.period, {_sums()} FROM slices s JOIN people p ON p.id = s.user_id
+        GROUP BY s.user_id, s.period""",
+        *arguments,
     )
     return {key: pair for key, pair in _pairs(rows, previous is not None).items() if key is not None}
 

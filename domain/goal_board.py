@@ -61,6 +61,51 @@ class SubjectGoals:
 
 
 @dataclass(frozen=True, slots=True)
+class GoalFrame:
+    """What it takes to tell shares of goals over a range.
+
+    Args:
+        days: The range.
+        proration: How shares are counted.
+        thresholds: The team's.
+        off: The working days that people take off; who takes none is left out.
+    """
+
+    days: Days
+    proration: Proration
+    thresholds: Thresholds
+    off: Mapping[UUID, tuple[date, ...]]
+
+    def goals(self, parts: Mapping[str, tuple[Part, ...]]) -> SubjectGoals:
+        """What was asked of a subject, by metric."""
+        return SubjectGoals(self.proration, self.thresholds, self.days, parts)
+
+
+async def load_frame(connection: Connection, team_id: UUID, calendar: Calendar, now: datetime, days: Days) -> GoalFrame:
+    """How a team counts shares of a range.
+
+    Args:
+        connection: Where to read.
+        team_id: The team.
+        calendar: How the team counts periods.
+        now: The clock.
+        days: The range.
+    """
+    span = span_of(calendar, days)
+    work = await read_work_calendar(connection, team_id, span)
+    taken = await read_days_off(connection, team_id, span)
+    thresholds = await connection.fetchrow("SELECT on_track_pace, at_risk_pace FROM teams WHERE id = $1", team_id)
+    assert thresholds is not None, "the team is the viewer's"
+    off = {user_id: found for user_id, ranges in taken.items() if (found := work.worked_days(ranges))}
+    return GoalFrame(
+        days,
+        Proration(calendar, work, work.rules.moment(now)),
+        Thresholds(Fraction(thresholds["on_track_pace"]), Fraction(thresholds["at_risk_pace"])),
+        off,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class GoalBoard:
     """The goals of a team, or of some of its people.
 
@@ -166,11 +211,7 @@ async def load_board(
         metrics: Only these.
         user_ids: Of users, only these ones' goals; groups' and the team's are always there.
     """
-    span = span_of(calendar, days)
-    work = await read_work_calendar(connection, team_id, span)
-    taken = await read_days_off(connection, team_id, span)
-    thresholds = await connection.fetchrow("SELECT on_track_pace, at_risk_pace FROM teams WHERE id = $1", team_id)
-    assert thresholds is not None, "the team is the viewer's"
+    frame = await load_frame(connection, team_id, calendar, now, days)
     # Served by users (team_id, …), goals_subject_key and goal_versions_goal_idx.
     people = await connection.fetch(
         "SELECT id, group_id, started_on, ended_on FROM users WHERE team_id = $1 "
@@ -196,7 +237,7 @@ async def load_board(
         None if user_ids is None else list(user_ids),
     )
     persons = {row["id"]: row for row in people}
-    off = {user_id: work.worked_days(ranges) for user_id, ranges in taken.items() if user_id in persons}
+    off = {user_id: taken for user_id, taken in frame.off.items() if user_id in persons}
     own: dict[tuple[UUID, str], dict[GoalPeriod, list[Part]]] = {}
     for row in rows:
         part = _part(row, persons, off)
@@ -204,8 +245,8 @@ async def load_board(
             subject_id = row["user_id"] or row["group_id"] or team_id
             own.setdefault((subject_id, row["metric"]), {}).setdefault(part.kind, []).append(part)
     return GoalBoard(
-        Proration(calendar, work, work.rules.moment(now)),
-        Thresholds(Fraction(thresholds["on_track_pace"]), Fraction(thresholds["at_risk_pace"])),
+        frame.proration,
+        frame.thresholds,
         {key: {kind: tuple(parts) for kind, parts in kinds.items()} for key, kinds in own.items()},
         _closure(groups, people),
         frozenset(persons),

@@ -499,22 +499,29 @@ def compute(key: str, sums: Sums) -> Number | None:
 
 def compute_all(keys: tuple[str, ...], sums: Sums) -> list[Number | None]:
     """The same for many metrics at once, without a call for each: a dashboard shows thousands of them."""
-    values: list[Number | None] = []
-    for numerator, denominators, scale in _formulas_of(keys):
-        value: Number | None = sums[numerator]
-        if denominators:
-            divisor: Number = 0
-            for position in denominators:
-                divisor += sums[position]
-            value = (Decimal(sums[numerator]) / (divisor * scale)).quantize(RATIO_STEP) if divisor else None
-        values.append(value)
+    numerators, quotients = _formulas_of(keys)
+    values: list[Number | None] = [sums[position] for position in numerators]
+    for place, numerator, first, more, scale in quotients:
+        divisor = sums[first]
+        for position in more:
+            divisor += sums[position]
+        values[place] = (Decimal(sums[numerator]) / (divisor * scale)).quantize(RATIO_STEP) if divisor else None
     return values
 
 
+_Quotient = tuple[int, int, int, tuple[int, ...], int]
+"""Its place among the keys, its numerator, the first and the further summands of its divisor, its scale."""
+
+
 @lru_cache(maxsize=256)
-def _formulas_of(keys: tuple[str, ...]) -> tuple[tuple[int, tuple[int, ...], int], ...]:
-    formulas = (_FORMULAS[key] for key in keys)
-    return tuple((formula.numerator, formula.denominators, formula.scale) for formula in formulas)
+def _formulas_of(keys: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[_Quotient, ...]]:
+    formulas = [_FORMULAS[key] for key in keys]
+    quotients = tuple(
+        (place, one.numerator, one.denominators[0], one.denominators[1:], one.scale)
+        for place, one in enumerate(formulas)
+        if one.denominators
+    )
+    return tuple(one.numerator for one in formulas), quotients
 
 
 def available_metrics(feeds: Collection[str]) -> frozenset[str]:

@@ -22,6 +22,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 
 from domain.metrics import Number
 from domain.models.goals import GoalPeriod
@@ -54,10 +55,15 @@ _RANK = {GoalStatus.BEHIND: 0, GoalStatus.AT_RISK: 1, GoalStatus.ON_TRACK: 2, Go
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """The paces from which a goal is on track, and at risk; a team's setting."""
+    """The paces from which a goal is on track, and at risk, a team's setting; and the attainment that attains it."""
 
     on_track: Fraction = Fraction(1)
     at_risk: Fraction = Fraction(4, 5)
+    attained: Fraction = Fraction(1)
+
+    def lowered(self, slack: Fraction) -> Thresholds:
+        """All of them lower by so much."""
+        return Thresholds(self.on_track - slack, self.at_risk - slack, self.attained - slack)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +102,21 @@ class Progress:
     status: GoalStatus
 
 
+_Ratio = tuple[int, int]
+"""A numerator and a denominator above 0, not reduced: a dashboard shows thousands of goals, and a Fraction looks for
+the common divisor at every step."""
+
+
 def rounded(value: Fraction) -> Decimal:
     """To six places, half to even."""
-    return Decimal(round(value * 1_000_000)).scaleb(-6)
+    return _rounded(value.numerator, value.denominator)
+
+
+def _rounded(numerator: int, denominator: int) -> Decimal:
+    whole, rest = divmod(numerator * 1_000_000, denominator)
+    if 2 * rest > denominator or (2 * rest == denominator and whole & 1):
+        whole += 1
+    return Decimal(whole).scaleb(-6)
 
 
 class Proration:
@@ -115,6 +133,9 @@ class Proration:
         self.work = work
         self.moment = moment
         self._shares: dict[tuple[GoalPeriod, Days, tuple[date, ...]], tuple[Fraction, Fraction]] = {}
+        self._held: dict[
+            tuple[Days, GoalPeriod, date, date | None, tuple[date, ...]], tuple[_Ratio, _Ratio] | None
+        ] = {}
 
     def share(self, kind: GoalPeriod, days: Days, off: tuple[date, ...]) -> tuple[Fraction, Fraction]:
         """How many periods' worth of working time some days are, and how much of it has gone by."""
@@ -141,16 +162,28 @@ class Proration:
 
     def sums(self, parts: Iterable[Part], days: Days) -> tuple[Fraction, Fraction] | None:
         """The target of a sum over some days, and what of it is expected by now; None where no part holds."""
-        target = expected = Fraction(0)
-        held = False
+        found = self._sums(parts, days)
+        return None if found is None else (Fraction(*found[0]), Fraction(*found[1]))
+
+    def _sums(self, parts: Iterable[Part], days: Days) -> tuple[_Ratio, _Ratio] | None:
+        found: tuple[_Ratio, _Ratio] | None = None
         for part in parts:
-            common = overlap(days, part.first, part.last)
-            if common is not None:
-                held = True
-                share, elapsed = self.share(part.kind, common, part.off)
-                target += part.target * share
-                expected += part.target * elapsed
-        return (target, expected) if held else None
+            key = (days, part.kind, part.first, part.last, part.off)
+            if key not in self._held:
+                self._held[key] = self._held_share(part, days)
+            shares = self._held[key]
+            if shares is not None:
+                of = part.target.as_integer_ratio()
+                target, expected = _times(of, shares[0]), _times(of, shares[1])
+                found = (target, expected) if found is None else (_plus(found[0], target), _plus(found[1], expected))
+        return found
+
+    def _held_share(self, part: Part, days: Days) -> tuple[_Ratio, _Ratio] | None:
+        common = overlap(days, part.first, part.last)
+        if common is None:
+            return None
+        share, elapsed = self.share(part.kind, common, part.off)
+        return share.as_integer_ratio(), elapsed.as_integer_ratio()
 
     def mean(self, parts: Iterable[Part], days: Days) -> Fraction | None:
         """The target of a quotient over some days; None where no part holds."""
@@ -179,38 +212,55 @@ class Proration:
         """How a goal stands over some days; None where there is none."""
         if quotient:
             mean = self.mean(parts, days)
-            found = None if mean is None else (mean, mean)
+            found = None if mean is None else (mean.as_integer_ratio(), mean.as_integer_ratio())
         else:
-            found = self.sums(parts, days)
+            found = self._sums(parts, days)
         if found is None:
             return None
         target, expected = found
-        attainment = pace = forecast = None
+        done = attainment = pace = forecast = None
         if actual is not None:
-            done = Fraction(actual)
-            attainment = done / target if target else None
-            pace = done / expected if expected else None
-            forecast = done if quotient else None if pace is None else target * pace
+            done = actual.as_integer_ratio()
+            attainment = _over(done, target)
+            pace = _over(done, expected)
+            forecast = done if quotient else None if pace is None else _times(target, pace)
         return Progress(
             days=days,
             actual=None if actual is None else Decimal(actual),
-            target=rounded(target),
-            attainment=None if attainment is None else rounded(attainment),
-            expected_by_now=rounded(expected),
-            pace=None if pace is None else rounded(pace),
-            forecast=None if forecast is None else rounded(forecast),
-            status=_status(attainment, pace, thresholds, Fraction(0)),
+            target=_rounded(*target),
+            attainment=None if attainment is None else _rounded(*attainment),
+            expected_by_now=_rounded(*expected),
+            pace=None if pace is None else _rounded(*pace),
+            forecast=None if forecast is None else _rounded(*forecast),
+            status=_status(attainment, pace, thresholds),
         )
 
 
-def _status(
-    attainment: Fraction | Decimal | None, pace: Fraction | Decimal | None, thresholds: Thresholds, slack: Fraction
-) -> GoalStatus:
-    if attainment is not None and Fraction(attainment) >= 1 - slack:
+def _times(one: _Ratio, other: _Ratio) -> _Ratio:
+    return one[0] * other[0], one[1] * other[1]
+
+
+def _plus(one: _Ratio, other: _Ratio) -> _Ratio:
+    if one[1] == other[1]:
+        return one[0] + other[0], one[1]
+    return one[0] * other[1] + other[0] * one[1], one[1] * other[1]
+
+
+def _over(done: _Ratio, asked: _Ratio) -> _Ratio | None:
+    """One divided by the other, which is never below 0; None where it is 0."""
+    return (done[0] * asked[1], done[1] * asked[0]) if asked[0] else None
+
+
+def _reaches(value: _Ratio, least: Fraction) -> bool:
+    return value[0] * least.denominator >= least.numerator * value[1]
+
+
+def _status(attainment: _Ratio | None, pace: _Ratio | None, least: Thresholds) -> GoalStatus:
+    if attainment is not None and _reaches(attainment, least.attained):
         return GoalStatus.ATTAINED
-    if pace is None or Fraction(pace) >= thresholds.on_track - slack:
+    if pace is None or _reaches(pace, least.on_track):
         return GoalStatus.ON_TRACK
-    return GoalStatus.AT_RISK if Fraction(pace) >= thresholds.at_risk - slack else GoalStatus.BEHIND
+    return GoalStatus.AT_RISK if _reaches(pace, least.at_risk) else GoalStatus.BEHIND
 
 
 def told_status(before: GoalStatus, progress: Progress, thresholds: Thresholds) -> GoalStatus:
@@ -220,8 +270,19 @@ def told_status(before: GoalStatus, progress: Progress, thresholds: Thresholds) 
     """
     if _RANK[progress.status] >= _RANK[before]:
         return progress.status
-    lenient = _status(progress.attainment, progress.pace, thresholds, HYSTERESIS)
+    attainment, pace = (
+        None if value is None else value.as_integer_ratio() for value in (progress.attainment, progress.pace)
+    )
+    lenient = _status(attainment, pace, thresholds.lowered(HYSTERESIS))
     return min(before, lenient, key=_RANK.__getitem__)
+
+
+@lru_cache(maxsize=512)
+def period_order(count: int) -> tuple[GoalPeriod, ...]:
+    """The kinds of period, those first whose goal counts before the others' over so many days: see choose_period."""
+    ordered = sorted(_SMALLEST_DAYS, key=_SMALLEST_DAYS.__getitem__)
+    fitting = [kind for kind in ordered if _SMALLEST_DAYS[kind] <= count]
+    return (*reversed(fitting), *ordered[len(fitting) :])
 
 
 def choose_period(kinds: Iterable[GoalPeriod], days: Days) -> GoalPeriod:
@@ -230,15 +291,14 @@ def choose_period(kinds: Iterable[GoalPeriod], days: Days) -> GoalPeriod:
     The one with the longest period that the range could hold, else the one with the shortest: over a month the goal for
     a month before the one for a week, over a week the other way round.
     """
-    ordered = sorted(kinds, key=_SMALLEST_DAYS.__getitem__)
-    fitting = [kind for kind in ordered if _SMALLEST_DAYS[kind] <= days.count]
-    return fitting[-1] if fitting else ordered[0]
+    return min(kinds, key=period_order(days.count).index)
 
 
 def merged(parts: Iterable[Part]) -> tuple[Part, ...]:
     """Parts that hold at the same time for people with the same days off, added up."""
-    found: dict[tuple[GoalPeriod, date, date | None, tuple[date, ...]], Fraction] = {}
+    found: dict[tuple[GoalPeriod, date, date | None, tuple[date, ...]], _Ratio] = {}
     for part in parts:
         key = (part.kind, part.first, part.last, part.off)
-        found[key] = found.get(key, Fraction(0)) + part.target
-    return tuple(Part(kind, first, last, target, off) for (kind, first, last, off), target in found.items())
+        target = part.target.as_integer_ratio()
+        found[key] = _plus(found[key], target) if key in found else target
+    return tuple(Part(kind, first, last, Fraction(*target), off) for (kind, first, last, off), target in found.items())

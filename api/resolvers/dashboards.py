@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -19,7 +20,8 @@ from domain import access, dashboards, people
 from domain.access import Sight
 from domain.dashboards import Audience, RankingRequest, Rankings, SumsPair, TeamNumbers, TrendStep
 from domain.errors import Invalid, NotFound
-from domain.goal_board import GoalBoard, SubjectGoals, load_board
+from domain.goal_board import GoalFrame, SubjectGoals, load_frame
+from domain.goal_totals import GoalTotals, load_goals_of, load_totals
 from domain.ids import decode_id
 from domain.metrics import METRICS, NO_SUMS, available_metrics, compute
 from domain.pacing import GoalStatus
@@ -28,6 +30,8 @@ from domain.peers import NO_PEERS, PeerStatistics, peer_statistics
 from domain.periods import Comparison, Days, NamedRange, TrendInterval, compared_with, explicit_range, named_range
 
 DEFAULT_SORT = "CLOSED_WON_AMOUNT"
+_OF_GOALS = frozenset({"goal", "attainment", "progress"})
+"""Fields that only goals answer."""
 
 
 class RangeArgument(Protocol):
@@ -97,6 +101,7 @@ class TeamQuestion:
         available: Those whose feed is connected.
         audience: Whose numbers.
         foreseen: The page of reps that the document asks for, so that one statement brings everything.
+        with_goals: Whether the document asks how goals stand, so that they come with the numbers.
         search: A part of a name or email.
     """
 
@@ -108,50 +113,70 @@ class TeamQuestion:
     available: frozenset[str]
     audience: Audience
     foreseen: RankingRequest
+    with_goals: bool = False
     search: str | None = None
 
     def __post_init__(self) -> None:
         self._trends = _Trends(self.context, self.name, self.audience, self.days)
 
-    def row(self, sums: SumsPair, by: str, key: UUID | None) -> MetricRow:
+    def row(self, sums: SumsPair, by: str, key: UUID | None, goals: SubjectGoals | None = None) -> MetricRow:
         """A subject's metrics."""
-        return MetricRow(self.keys, sums, self.available, self._trends.source(by, key), partial(self._goals, by, key))
+        return MetricRow(
+            self.keys, sums, self.available, self._trends.source(by, key), partial(self._goals, by, key), goals
+        )
 
-    async def _board(self) -> GoalBoard:
-        """The goals that count over the range, of those whose goals the viewer may see."""
+    async def _frame(self) -> GoalFrame:
+        async def load() -> GoalFrame:
+            context = self.context
+            async with context.acquire() as connection:
+                return await load_frame(connection, context.viewer.team_id, context.calendar, context.now, self.days)
 
-        async def load() -> GoalBoard:
-            users = (await self.context.goal_sight()).users
+        return await self.context.once(f"{self.name}:frame", load)
+
+    async def _totals(self, users: Sight) -> GoalTotals:
+        """What was asked of groups, of the team, and of some people together."""
+
+        async def load() -> GoalTotals:
+            frame = await self._frame()
             async with self.context.acquire() as connection:
-                return await load_board(
+                return await load_totals(
                     connection,
                     self.context.viewer.team_id,
-                    self.context.calendar,
-                    self.context.now,
-                    self.days,
-                    metrics=self.keys,
+                    frame,
+                    self.keys,
                     user_ids=None if users.everything else sorted(users.ids),
                 )
 
-        return await self.context.once(f"{self.name}:board", load)
+        return await self.context.once(f"{self.name}:totals:{users.everything or sorted(users.ids)}", load)
 
     async def _goals(self, by: str, key: UUID | None) -> SubjectGoals:
         """What was asked of a subject, as far as the viewer may see it: all of it or nothing."""
         return await self.context.once(f"{self.name}:goals:{by}:{key}", lambda: self._find_goals(by, key))
 
     async def _find_goals(self, by: str, key: UUID | None) -> SubjectGoals:
-        board, sight, team_id = await self._board(), await self.context.goal_sight(), self.context.viewer.team_id
-        if by == "user" and key is not None and sight.sees(team_id, key, None):
-            return board.of_user(key, self.keys, self.days)
+        if by == "user" and key is not None:
+            return (await self._goals_of([key]))[key]
+        frame, sight, team_id = await self._frame(), await self.context.goal_sight(), self.context.viewer.team_id
         group_id = key if by == "group" else self.audience.group_id
-        if by != "user" and group_id is not None:
-            return board.of_group(group_id, self.keys if sight.sees(team_id, None, group_id) else (), self.days)
+        if group_id is not None:
+            if sight.sees(team_id, None, group_id):
+                return (await self._totals(sight.users)).of_group(group_id, self.keys)
+            return frame.goals({})
         users = self.audience.users
-        if by == "total" and sight.team:
-            return board.of_team(team_id, self.keys, self.days)
-        if by == "total" and not users.everything and all(sight.sees(team_id, one, None) for one in users.ids):
-            return board.of_people(users.ids, self.keys, self.days)
-        return board.of_people((), (), self.days)
+        if sight.team:
+            return (await self._totals(sight.users)).of_team(team_id, self.keys)
+        if not users.everything and all(sight.sees(team_id, one, None) for one in users.ids):
+            return (await self._totals(users)).of_people(self.keys)
+        return frame.goals({})
+
+    async def _goals_of(self, user_ids: Collection[UUID]) -> dict[UUID, SubjectGoals]:
+        """What was asked of some people, each as far as the viewer may see it."""
+        frame, sight, team_id = await self._frame(), await self.context.goal_sight(), self.context.viewer.team_id
+        seen = [user_id for user_id in user_ids if sight.sees(team_id, user_id, None)]
+        async with self.context.acquire() as connection:
+            found = await load_goals_of(connection, team_id, frame, self.keys, seen)
+        nothing = frame.goals({})
+        return {user_id: found.get(user_id, nothing) for user_id in user_ids}
 
     async def falling_behind(self, first: int) -> list[tuple[int, UUID, MetricRow]]:
         """Reps who are at risk or behind over the range, the slowest first: by the slowest of their goals that are at
@@ -161,16 +186,13 @@ class TeamQuestion:
             Invalid: `first` does not fit.
         """
         limit = page_request(first, None).limit
-        board, sight = await self._board(), await self.context.goal_sight()
         async with self.context.acquire() as connection:
             numbers = await dashboards.user_numbers(connection, self.audience, self.days, self.previous)
             people = await dashboards.listed_people(connection, self.audience)
         nothing = SumsPair(NO_SUMS, None if self.previous is None else NO_SUMS)
         slow: list[tuple[list[Decimal], UUID]] = []
-        for user_id in people:
-            if not sight.users.sees(sight.users.team_id, user_id):
-                continue
-            goals = board.of_user(user_id, self.keys, self.days)
+        asked = await self._goals_of(people)
+        for user_id, goals in asked.items():
             sums = numbers.get(user_id, nothing).current
             paces = [
                 found.pace
@@ -186,12 +208,13 @@ class TeamQuestion:
         ranked = []
         for paces, user_id in slow[:limit]:
             rank = 1 + sum(1 for others, _other in slow if others < paces)
-            ranked.append((rank, user_id, self.rep_row(user_id, numbers.get(user_id, nothing))))
+            ranked.append((rank, user_id, self.row(numbers.get(user_id, nothing), "user", user_id, asked[user_id])))
         return ranked
 
-    def rep_row(self, user_id: UUID, sums: SumsPair) -> MetricRow:
-        """A rep's metrics."""
-        return self.row(sums, "user", user_id)
+    async def rep_rows(self, reps: Sequence[tuple[UUID, SumsPair]]) -> list[MetricRow]:
+        """The metrics of some reps."""
+        goals = await self._goals_of([user_id for user_id, _sums in reps]) if self.with_goals else {}
+        return [self.row(sums, "user", user_id, goals.get(user_id)) for user_id, sums in reps]
 
     def request(self, first: int | None, after: str | None, sort_by: str | None, descending: bool) -> RankingRequest:
         """Which page of reps."""
@@ -213,14 +236,26 @@ class TeamQuestion:
 
         return await self.context.once(f"{self.name}:numbers", load)
 
+    async def _numbers_and_goals(self) -> TeamNumbers:
+        """The numbers; where the document asks for goals, what was asked of all is on its way meanwhile."""
+        if not self.with_goals:
+            return await self._numbers()
+        numbers, _goals = await asyncio.gather(self._numbers(), self._goals("total", None))
+        return numbers
+
     async def total_row(self) -> MetricRow:
         """The totals."""
-        return self.row((await self._numbers()).total, "total", None)
+        numbers = await self._numbers_and_goals()
+        return self.row(numbers.total, "total", None, await self._goals("total", None) if self.with_goals else None)
 
     async def group_rows(self) -> list[tuple[UUID, MetricRow]]:
         """The groups' rows."""
-        found = await self._numbers()
-        return [(group_id, self.row(sums, "group", group_id)) for group_id, sums in found.groups]
+        numbers = await self._numbers_and_goals()
+        rows = []
+        for group_id, sums in numbers.groups:
+            goals = await self._find_goals("group", group_id) if self.with_goals else None
+            rows.append((group_id, self.row(sums, "group", group_id, goals)))
+        return rows
 
     async def reps(self, first: int | None, after: str | None, sort_by: str | None, descending: bool) -> Rankings:
         """A page of reps; out of the dashboard's one statement when the document showed it coming."""
@@ -269,12 +304,17 @@ async def ask_team(
         foreseen=RankingRequest(page_request(0, None), DEFAULT_SORT),
         search=search,
     )
-    return replace(question, foreseen=_foreseen(info, question))
+    below = _below(info.selected_fields[0].selections)
+    return replace(question, foreseen=_foreseen(below, question), with_goals=_asks_for_goals(below))
 
 
-def _foreseen(info: strawberry.Info[Context], question: TeamQuestion) -> RankingRequest:
+def _asks_for_goals(selections: Sequence[SelectedField]) -> bool:
+    return any(selection.name in _OF_GOALS or _asks_for_goals(_below(selection.selections)) for selection in selections)
+
+
+def _foreseen(selections: Sequence[SelectedField], question: TeamQuestion) -> RankingRequest:
     """The first page of reps that the document asks for below this field; an empty one if it asks for none."""
-    for selection in _below(info.selected_fields[0].selections):
+    for selection in selections:
         if selection.name == "reps":
             given = selection.arguments
             first = given.get("first")
@@ -320,8 +360,9 @@ class IndividualQuestion:
         mine = found.get(self.user_id, nothing)
         peers = [found.get(peer, nothing).current for peer in peer_ids]
         answer = []
+        [whole] = await team.rep_rows([(self.user_id, mine)])
         for key in team.keys:
-            row = replace(team.row(mine, "user", self.user_id), keys=(key,))
+            row = replace(whole, keys=(key,))
             statistics = NO_PEERS
             if key in team.available:
                 statistics = peer_statistics(key, row.value(key), peers, fewest=self.fewest_peers)

@@ -1,5 +1,6 @@
 """The tabs Team and Individual."""
 
+import asyncio
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
@@ -74,15 +75,13 @@ class GroupRow:
 async def individuals_connection(question: TeamQuestion, found: Rankings) -> Connection[Individual]:
     """A page of ranked reps. The people come with it, so that no rep of the answer waits on its own."""
     page = found.page
-    users = await question.context.users.load_many([one.user_id for one in page.nodes])
+    users, rows = await asyncio.gather(
+        question.context.users.load_many([one.user_id for one in page.nodes]),
+        question.rep_rows([(one.user_id, one.sums) for one in page.nodes]),
+    )
     edges = [
-        Edge(
-            cursor=cursor,
-            node=Individual(
-                rank=one.rank, user=User.of(user), row=question.rep_row(one.user_id, one.sums), question=question
-            ),
-        )
-        for cursor, one, user in zip(page.cursors, page.nodes, users, strict=True)
+        Edge(cursor=cursor, node=Individual(rank=one.rank, user=User.of(user), row=row, question=question))
+        for cursor, one, user, row in zip(page.cursors, page.nodes, users, rows, strict=True)
         # Somebody may have moved out of sight between the two statements.
         if user is not None
     ]

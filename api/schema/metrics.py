@@ -105,6 +105,7 @@ class MetricRow:
         available: The metrics whose feed is connected.
         trend: Brings the steps of a trend.
         goals: Brings what was asked of the subject, as far as the viewer may see it.
+        known_goals: The same where it came with the numbers.
     """
 
     keys: tuple[str, ...]
@@ -112,6 +113,7 @@ class MetricRow:
     available: frozenset[str]
     trend: TrendSource
     goals: GoalSource
+    known_goals: SubjectGoals | None = None
 
     def __iter__(self) -> Iterator["MetricValue"]:
         return (MetricValue(row=self, key=key) for key in self.keys)
