@@ -1,36 +1,31 @@
-"""Execution of GraphQL, with a short way for rows of metrics.
+"""Execution of GraphQL, with short ways for rows of metrics, plain attributes and references.
 
 A dashboard is some thousand small cells: a team of 500 reps shows 70 rows of 33 metrics of five fields each, and
 graphql-core spends microseconds on every field of every cell. The selection below a list of MetricValue is the same for
 every row, so it is planned once for a request and then applied to each MetricRow at once. What the plan does not know
 (a field that was added to the schema, an incremental directive) goes the ordinary way; a test holds the two ways to the
 same answer.
+
+The other objects' plain attributes and references are planned as well: see api/object_plans.py.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from inspect import isawaitable, signature
 from itertools import repeat
+from types import CoroutineType
 from typing import Any
 
-from graphql import (
-    GraphQLBoolean,
-    GraphQLID,
-    GraphQLInt,
-    GraphQLObjectType,
-    GraphQLString,
-    get_named_type,
-    get_nullable_type,
-)
+from graphql import GraphQLObjectType, get_named_type, get_nullable_type, is_abstract_type, is_leaf_type
 from graphql.execution.values import get_argument_values
 from opentelemetry import trace
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
-from strawberry.schema.schema_converter import GraphQLCoreConverter
-from strawberry.types.field import StrawberryField
 
+from api.object_plans import Keys, ObjectPlan, Place, begun, class_of, places_of, plan_object, references_of, wanted
 from api.schema.metrics import MetricRow, change, change_ratio, shown_goal
 from api.schema.scalars import decimal_text
 from api.traces import root_span, spanned
@@ -49,19 +44,6 @@ _TrendCell = Callable[[str, TrendStep, bool, "SubjectGoals | None"], Any]
 class _Trend:
     interval: TrendInterval
     cells: tuple[tuple[str, _TrendCell], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Leaf:
-    """A field that is read off an attribute; of this very type it is what the answer holds."""
-
-    attribute: str
-    kind: type
-
-
-_LEAF_KINDS: dict[Any, type] = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool, GraphQLInt: int}
-_END_OF_INT = 2**31
-"""What is as far from 0 as this is left to the ordinary way, which refuses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +111,7 @@ _BUILD = signature(StrawberryGraphQLCoreExecutionContext.build)
 
 
 class SidelineExecutor(StrawberryGraphQLCoreExecutionContext):
-    """Strawberry's executor, with the short way for rows of metrics."""
+    """Strawberry's executor, with the short ways."""
 
     @classmethod
     def build(cls, *args: Any, **kwargs: Any) -> Any:
@@ -141,38 +123,104 @@ class SidelineExecutor(StrawberryGraphQLCoreExecutionContext):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # The list of details is kept with its plan, so that its id cannot be given to another one.
+        # What is planned is kept with its plan, so that its id cannot be given to something else.
         self._metric_plans: dict[int, tuple[Any, _Plan | None]] = {}
-        self._leaves: dict[int, tuple[Any, _Leaf | None]] = {}
+        self._object_plans: dict[int, tuple[Any, ObjectPlan | None]] = {}
+        self._reference_places: dict[tuple[int, type], tuple[Any, list[Place]]] = {}
         if is_traced():
             # Fields of a request that nobody traces go no way around.
             self.execute_field = self._traced_field  # type: ignore[method-assign]
 
-    def execute_field(
-        self, parent_type: Any, source: Any, field_details_list: Any, path: Any, position_context: Any
+    def execute_fields(
+        self, parent_type: Any, source_value: Any, path: Any, grouped_field_set: Any, position_context: Any
     ) -> Any:
-        """Execute a field; a plain attribute is read, and the ordinary way taken if it is not what it should be."""
-        known = self._leaves.get(id(field_details_list))
+        """Execute the fields of an object: its plain attributes by their plan, the others one by one."""
+        known = self._object_plans.get(id(grouped_field_set))
         if known is None:
-            leaf = _leaf(parent_type, field_details_list)
-            known = self._leaves[id(field_details_list)] = (field_details_list, leaf)
-        leaf = known[1]
-        if leaf is not None:
-            value = getattr(source, leaf.attribute, None)
-            if type(value) is leaf.kind and not (type(value) is int and abs(value) >= _END_OF_INT):
-                return value
-        return super().execute_field(parent_type, source, field_details_list, path, position_context)
+            made = plan_object(parent_type, grouped_field_set)
+            known = self._object_plans[id(grouped_field_set)] = (grouped_field_set, made)
+        plan = known[1]
+        read = None if plan is None else plan.read(source_value)
+        if plan is None or read is None:
+            return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
+        if not plan.rest:
+            return read
+        rest = super().execute_fields(parent_type, source_value, path, plan.rest, position_context)
+        return _awaited(plan, read, rest) if isawaitable(rest) else plan.whole(read, rest)
+
+    def complete_list_value(
+        self, return_type: Any, field_details_list: Any, info: Any, path: Any, result: Any, position_context: Any
+    ) -> Any:
+        """Complete a list; what its objects refer to is brought for all of them before."""
+        keys = self._keys(return_type.of_type, field_details_list, result) if type(result) is list else ()
+        complete = partial(
+            super().complete_list_value, return_type, field_details_list, info, path, result, position_context
+        )
+        return _brought(keys, complete) if keys else complete()
+
+    def _keys(self, item_type: Any, field_details_list: Any, items: list[Any]) -> Sequence[Keys]:
+        """What the objects of a list refer to and was not brought yet; they may be of several types."""
+        nullable = get_nullable_type(item_type)
+        if is_leaf_type(nullable) or not items:
+            return ()
+        by_class: dict[type, list[Any]] = {}
+        for item in items:
+            by_class.setdefault(type(item), []).append(item)
+        found: list[tuple[Place, list[Any]]] = []
+        for kind, some in by_class.items():
+            key = (id(field_details_list), kind)
+            known = self._reference_places.get(key)
+            if known is None:
+                places = self._places(nullable, kind, field_details_list)
+                known = self._reference_places[key] = (field_details_list, places)
+            found += [(place, some) for place in known[1]]
+        return wanted(found, self.context_value) if found else ()
+
+    def _places(self, item_type: Any, kind: type, field_details_list: Any) -> list[Place]:
+        possible = self.schema.get_possible_types(item_type) if is_abstract_type(item_type) else [item_type]
+        parent = next((one for one in possible if class_of(one) is kind), None)
+        if parent is None:
+            return []
+        grouped, deferred, _forbidden = self.collect_subfields(parent, field_details_list)
+        return [] if deferred else places_of(parent, grouped, self.collect_subfields)
+
+    def complete_awaitable_value(
+        self, return_type: Any, field_details_list: Any, info: Any, path: Any, result: Any, position_context: Any
+    ) -> Any:
+        """Complete what a resolver brings; of one that refers to something the start is made at once."""
+        if type(result) is CoroutineType and references_of(info.parent_type.fields[info.field_name]):
+            try:
+                ended, value = begun(result)
+                if ended:
+                    value = self.complete_value(return_type, field_details_list, info, path, value, position_context)
+                    if not isawaitable(value):
+                        return value
+            except Exception as error:
+                self.handle_field_error(error, return_type, field_details_list, path)
+                return None
+            if ended:
+                return self._awaited_field(value, return_type, field_details_list, path)
+            result = value
+        return super().complete_awaitable_value(return_type, field_details_list, info, path, result, position_context)
+
+    async def _awaited_field(
+        self, completed: Awaitable[Any], return_type: Any, field_details_list: Any, path: Any
+    ) -> Any:
+        try:
+            return await completed
+        except Exception as error:
+            self.handle_field_error(error, return_type, field_details_list, path)
+            return None
 
     def _traced_field(
         self, parent_type: Any, source: Any, field_details_list: Any, path: Any, position_context: Any
     ) -> Any:
         """Execute a field; one of a root within a span of its own."""
-        execute = SidelineExecutor.execute_field
         if path.prev is not None:
-            return execute(self, parent_type, source, field_details_list, path, position_context)
+            return super().execute_field(parent_type, source, field_details_list, path, position_context)
         span = root_span(f"{parent_type.name}.{field_details_list[0].node.name.value}")
         with trace.use_span(span, end_on_exit=False):
-            result = execute(self, parent_type, source, field_details_list, path, position_context)
+            result = super().execute_field(parent_type, source, field_details_list, path, position_context)
         if isawaitable(result):
             return spanned(result, span)
         span.end()
@@ -251,16 +299,14 @@ class SidelineExecutor(StrawberryGraphQLCoreExecutionContext):
         )
 
 
-def _leaf(parent: GraphQLObjectType, field_details_list: Any) -> _Leaf | None:
-    """A field that is an attribute of its object and no more: no resolver, no permission, no argument."""
-    definition = parent.fields.get(field_details_list[0].node.name.value)
-    if definition is None or definition.args:
-        return None
-    kind = _LEAF_KINDS.get(get_nullable_type(definition.type))
-    field = (definition.extensions or {}).get(GraphQLCoreConverter.DEFINITION_BACKREF)
-    if kind is None or not isinstance(field, StrawberryField) or not field.is_basic_field:
-        return None
-    return _Leaf(field.python_name, kind)
+async def _awaited(plan: ObjectPlan, read: dict[str, Any], rest: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+    return plan.whole(read, await rest)
+
+
+async def _brought(keys: Iterable[Keys], complete: Callable[[], Any]) -> Any:
+    await asyncio.gather(*(loader.bring(some) for loader, some in keys))
+    completed = complete()
+    return await completed if isawaitable(completed) else completed
 
 
 async def _load_and_apply(plan: _Plan, row: MetricRow) -> list[dict[str, Any]]:

@@ -37,6 +37,17 @@ class Loader(Generic[Key, Value]):
 
     async def load_many(self, keys: Iterable[Key]) -> list[Value]:
         """The values of some keys, in their order."""
+        return [future.result() for future in await self._all(keys)]
+
+    async def bring(self, keys: Iterable[Key]) -> None:
+        """See to it that some keys are known; what is wrong with one is told to who asks for it."""
+        await self._all(keys)
+
+    def missing(self, keys: Iterable[Key]) -> list[Key]:
+        """Those of some keys that are not known yet."""
+        return [key for key in keys if (found := self._known.get(key)) is None or not found.done()]
+
+    async def _all(self, keys: Iterable[Key]) -> list[asyncio.Future[Value]]:
         futures = [self._future(key) for key in keys]
         # They come together: a callback for each of them would cost more than bringing them.
         while waiting := [future for future in futures if not future.done()]:
@@ -45,7 +56,7 @@ class Loader(Generic[Key, Value]):
             if not future.cancelled():
                 # Looked at, so that those behind one that failed count as heard of.
                 future.exception()
-        return [future.result() for future in futures]
+        return futures
 
     def _future(self, key: Key) -> asyncio.Future[Value]:
         found = self._known.get(key)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import strawberry
 
 from api.context import Context
+from api.object_plans import refers_to
 from api.permissions import ReadsEmailBody
 from api.schema.nodes import Connection, Node, global_id
 from api.schema.people import User
@@ -34,6 +35,7 @@ class Activity(Node):
     row: strawberry.Private[models.Activity]
 
     @strawberry.field(description="Who did it.")
+    @refers_to(lambda context: context.users, lambda activity: activity.row.user_id)
     async def user(self, info: Info) -> User:
         row = await info.context.users.load(self.row.user_id)
         if row is None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import strawberry
 
 from api.context import Context
+from api.object_plans import refers_to
 from api.schema.errors import UserError
 from api.schema.metrics import GoalProgress, GoalStatus, Metric
 from api.schema.nodes import Node, global_id
@@ -53,6 +54,7 @@ class GoalVersion:
         )
 
     @strawberry.field(description="Who set it; null where the viewer may not see them.")
+    @refers_to(lambda context: context.users, lambda version: version.row.set_by_id)
     async def set_by(self, info: Info) -> User | None:
         return await seen_user(info, self.row)
 
@@ -102,6 +104,8 @@ class Goal(Node):
         )
 
     @strawberry.field(description="Whose goal.")
+    @refers_to(lambda context: context.goal_subjects, lambda goal: goal.view.user_id)
+    @refers_to(lambda context: context.groups, lambda goal: goal.view.group_id)
     async def subject(self, info: Info) -> GoalSubject:
         context, view = info.context, self.view
         if view.user_id is not None:
@@ -113,6 +117,7 @@ class Goal(Node):
         return team_of(context.viewer)
 
     @strawberry.field(description="Who set it; null where the viewer may not see them, and for a derived goal.")
+    @refers_to(lambda context: context.users, lambda goal: goal.view.newest.set_by_id)
     async def set_by(self, info: Info) -> User | None:
         return await seen_user(info, self.view.newest)
 
@@ -120,6 +125,7 @@ class Goal(Node):
         description="How it stands in the period that holds today; before it has begun, in its first period, after it "
         "has ended, in its last."
     )
+    @refers_to(lambda context: context.goal_progress, lambda goal: goal.view)
     async def progress(self, info: Info) -> GoalProgress:
         return GoalProgress.of(await info.context.goal_progress.load(self.view))
 
@@ -132,6 +138,7 @@ class Goal(Node):
         return None if found is None else GoalOutlook.of(found)
 
     @strawberry.field(description="Every version, the newest first; none for a derived goal.")
+    @refers_to(lambda context: context.goal_histories, lambda goal: goal.view.id)
     async def history(self, info: Info) -> list[GoalVersion]:
         if self.view.id is None:
             return []

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from api.context import Context
+from api.object_plans import refers_to
 from api.schema.nodes import Connection, Node, connection_read, global_id
 from domain import models, people
 from domain.access import Sight
@@ -78,6 +79,7 @@ class User(Node):
         )
 
     @strawberry.field(description="The group that the person is a member of.")
+    @refers_to(lambda context: context.groups, lambda user: user.row.group_id)
     async def group(self, info: Info) -> "Group | None":
         if self.row.group_id is None:
             return None
@@ -85,6 +87,7 @@ class User(Node):
         return None if row is None else Group.of(row)
 
     @strawberry.field(description="The person's manager; null where the viewer may not see the manager.")
+    @refers_to(lambda context: context.users, lambda user: user.row.manager_id)
     async def manager(self, info: Info) -> "User | None":
         if self.row.manager_id is None:
             return None
@@ -92,6 +95,7 @@ class User(Node):
         return None if row is None else User.of(row)
 
     @strawberry.field(description="The person's role.")
+    @refers_to(lambda context: context.roles, lambda user: user.row.role_id)
     async def role(self, info: Info) -> Role:
         row = await info.context.roles.load(self.row.role_id)
         assert row is not None
