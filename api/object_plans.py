@@ -64,14 +64,12 @@ class _Leaf:
     """A field that is an attribute.
 
     Args:
-        name: In the answer.
         attribute: In Python.
         kind: A value of this very type goes into the answer as it is; None if none does.
         convert: Makes the answer's value of others.
         nullable: Whether there may be none.
     """
 
-    name: str
     attribute: str
     kind: type | None
     convert: Callable[[Any], Any]
@@ -83,33 +81,36 @@ class ObjectPlan:
     """How objects of one type answer one selection.
 
     Args:
-        leaves: Fields that are attributes.
-        constants: Fields that are the same for each.
+        type_name: Of the type.
+        leaves: Fields that are attributes, and None for the type's name.
         rest: Fields that go the ordinary way.
         names: All of them, in the order of the answer.
     """
 
-    leaves: tuple[_Leaf, ...]
-    constants: Mapping[str, str]
+    type_name: str
+    leaves: tuple[tuple[str, _Leaf | None], ...]
     rest: dict[str, Any]
     names: tuple[str, ...]
 
     def read(self, source: Any) -> dict[str, Any] | None:
         """What the attributes say; None if one of them is not what its field promises."""
-        found: dict[str, Any] = {**self.constants}
-        for leaf in self.leaves:
+        found: dict[str, Any] = {}
+        for name, leaf in self.leaves:
+            if leaf is None:
+                found[name] = self.type_name
+                continue
             value = getattr(source, leaf.attribute, _MISSING)
             if type(value) is leaf.kind:
                 if type(value) is int and not -_END_OF_INT <= value < _END_OF_INT:
                     return None
-                found[leaf.name] = value
+                found[name] = value
             elif value is None and leaf.nullable:
-                found[leaf.name] = None
+                found[name] = None
             else:
                 converted = _converted(leaf, value)
                 if converted is None or converted is Undefined:
                     return None
-                found[leaf.name] = converted
+                found[name] = converted
         return found
 
     def whole(self, read: dict[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,30 +130,27 @@ def _converted(leaf: _Leaf, value: Any) -> Any:
 
 def plan_object(parent: GraphQLObjectType, grouped: _Grouped) -> ObjectPlan | None:
     """The plan of a selection; None if none of its fields is an attribute."""
-    leaves, constants, rest = [], {}, {}
+    leaves: list[tuple[str, _Leaf | None]] = []
+    rest: dict[str, Any] = {}
     for name, details in grouped.items():
         field_name = details[0].node.name.value
-        if field_name == "__typename":
-            constants[name] = parent.name
-            continue
-        found = _leaf_of(parent.fields.get(field_name))
-        if found is None:
+        leaf = None if field_name == "__typename" else _leaf_of(parent.fields.get(field_name))
+        if leaf is None and field_name != "__typename":
             rest[name] = details
         else:
-            leaves.append(_Leaf(name, *found))
-    return ObjectPlan(tuple(leaves), constants, rest, tuple(grouped)) if leaves else None
+            leaves.append((name, leaf))
+    return ObjectPlan(parent.name, tuple(leaves), rest, tuple(grouped)) if any(leaf for _name, leaf in leaves) else None
 
 
 @_once_a_definition
-def _leaf_of(definition: Any) -> tuple[str, type | None, Callable[[Any], Any], bool] | None:
-    """The attribute, the kind, the conversion and the nullability of a field that is an attribute."""
+def _leaf_of(definition: Any) -> _Leaf | None:
     attribute = None if definition is None or definition.args else _attribute(definition)
     if attribute is None:
         return None
     nullable = get_nullable_type(definition.type)
     if not is_leaf_type(nullable):
         return None
-    return attribute, _AS_IT_IS.get(nullable), nullable.coerce_output_value, nullable is definition.type
+    return _Leaf(attribute, _AS_IT_IS.get(nullable), nullable.coerce_output_value, nullable is definition.type)
 
 
 def _attribute(definition: Any) -> str | None:
