@@ -97,82 +97,82 @@ class Context:
     @cached_property
     def users(self) -> Loader[UUID, User | None]:
         """Users in sight by their ids."""
-        return self._loader(self._load_users)
+        return self.loader(self._load_users)
 
     @cached_property
     def groups(self) -> Loader[UUID, Group | None]:
         """Groups of the team by their ids."""
-        return self._loader(self._load_groups)
+        return self.loader(self._load_groups)
 
     @cached_property
     def roles(self) -> Loader[UUID, Role | None]:
         """Roles of the team by their ids."""
-        return self._loader(self._load_roles)
+        return self.loader(self._load_roles)
 
     @cached_property
     def activities(self) -> Loader[UUID, Activity | None]:
         """Activities in sight by their ids."""
-        return self._loader(self._load_activities)
+        return self.loader(self._load_activities)
 
     @cached_property
     def goal_subjects(self) -> Loader[UUID, User]:
         """Users whose goals are in sight, by their ids."""
-        return self._loader(self._load_goal_subjects)
+        return self.loader(self._load_goal_subjects)
 
     @cached_property
     def goals(self) -> Loader[UUID, GoalView | None]:
         """Goals in sight by their ids."""
-        return self._loader(self._load_goals)
+        return self.loader(self._load_goals)
 
     @cached_property
     def goal_histories(self) -> Loader[UUID, list[Version]]:
         """The versions of goals that are in sight already."""
-        return self._loader(self._load_histories)
+        return self.loader(self._load_histories)
 
     @cached_property
     def goal_progress(self) -> Loader[GoalView, Progress]:
         """How goals stand now."""
-        return self._loader(self._load_progress)
+        return self.loader(self._load_progress)
 
     @cached_property
     def goal_outlooks(self) -> Loader[GoalView, Forecast | None]:
         """Where goals will end."""
-        return self._loader(self._load_outlooks)
+        return self.loader(self._load_outlooks)
 
     @cached_property
     def scores(self) -> Loader[tuple[UUID, Asked], Mapping[ScoreKind, Score]]:
         """Scores of people in sight over days, of every kind that their roles have."""
-        return self._loader(self._load_scores)
+        return self.loader(self._load_scores)
 
     @cached_property
     def score_histories(self) -> Loader[UUID, list[DefinitionVersion]]:
         """The versions of score definitions that are in sight already."""
-        return self._loader(self._load_score_histories)
+        return self.loader(self._load_score_histories)
 
     @cached_property
     def live_call_participants(self) -> Loader[UUID, list[LiveCallParticipant]]:
         """Who is or was on live calls that are in sight already."""
-        return self._loader(self._load_live_call_participants)
+        return self.loader(self._load_live_call_participants)
 
     @cached_property
     def accolade_rules(self) -> Loader[UUID, Rule]:
         """Rules of the team that granted something, by their ids."""
-        return self._loader(self._load_accolade_rules)
+        return self.loader(self._load_accolade_rules)
 
     @cached_property
     def action_runs(self) -> Loader[tuple[UUID, PageRequest], Page[ActionRun]]:
         """The first pages of the histories of actions that are in sight already."""
-        return self._loader(self._load_action_runs)
+        return self.loader(self._load_action_runs)
 
     @cached_property
     def run_messages(self) -> Loader[tuple[UUID, int], list[SentMessage]]:
         """What occurrences of actions that are in sight already let go out."""
-        return self._loader(self._load_run_messages)
+        return self.loader(self._load_run_messages)
 
     @cached_property
     def email_bodies(self) -> Loader[tuple[UUID, UUID], str | None]:
         """Bodies of emails that the viewer may read, by the email's and its owner's id."""
-        return self._loader(self._load_email_bodies)
+        return self.loader(self._load_email_bodies)
 
     async def renewed(self) -> Context:
         """A context for the next event or the next operation of one connection: the viewer as they stand now.
@@ -204,7 +204,8 @@ class Context:
         for loader in self._loaders:
             loader.abandon()
 
-    def _loader(self, load: Callable[[list[Key]], Awaitable[Sequence[Any]]]) -> Loader[Key, Any]:
+    def loader(self, load: Callable[[list[Key]], Awaitable[Sequence[Any]]]) -> Loader[Key, Any]:
+        """A loader of this request's, given up with it."""
         made: Loader[Key, Any] = Loader(load)
         self._loaders.append(made)
         return made

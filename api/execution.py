@@ -31,13 +31,13 @@ from api.schema.scalars import decimal_text
 from api.traces import root_span, spanned
 from domain.dashboards import TrendStep
 from domain.goal_board import SubjectGoals
-from domain.metrics import METRICS, Number, Sums, compute, compute_all
+from domain.metrics import METRICS, Number, Sums, compute_all
 from domain.pacing import Progress
 from domain.periods import TrendInterval
 from domain.traces import is_traced
 
 _ProgressCell = Callable[[Progress], Any]
-_TrendCell = Callable[[str, TrendStep, bool, "SubjectGoals | None"], Any]
+_TrendCell = Callable[[MetricRow, TrendStep, "SubjectGoals | None"], list[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +78,16 @@ def _text(value: Number | None) -> str | None:
     return None if value is None else decimal_text(value)
 
 
-def _trend_value(key: str, step: TrendStep, available: bool, _goals: SubjectGoals | None) -> str | None:
-    return _text(compute(key, step.sums)) if available else None
-
-
-def _trend_goal(key: str, step: TrendStep, _available: bool, goals: SubjectGoals | None) -> str | None:
-    return None if goals is None else _text(shown_goal(goals.target(key, step.days)))
-
-
 _TREND_CELLS: dict[str, _TrendCell] = {
-    "__typename": lambda _key, _step, _available, _goals: "TrendPoint",
-    "start": lambda _key, step, _available, _goals: step.days.first.isoformat(),
-    "end": lambda _key, step, _available, _goals: step.days.last.isoformat(),
-    "value": _trend_value,
-    "goal": _trend_goal,
+    "__typename": lambda row, _step, _goals: ["TrendPoint"] * len(row.keys),
+    "start": lambda row, step, _goals: [step.days.first.isoformat()] * len(row.keys),
+    "end": lambda row, step, _goals: [step.days.last.isoformat()] * len(row.keys),
+    "value": lambda row, step, _goals: _texts(_shown(row.keys, row.available, step.sums)),
+    "goal": lambda row, step, goals: _texts(
+        None if goals is None else shown_goal(goals.target(key, step.days)) for key in row.keys
+    ),
 }
+"""A column of a step: the cell of each metric."""
 _PROGRESS_CELLS: dict[str, _ProgressCell] = {
     "__typename": lambda _progress: "GoalProgress",
     "periodStart": lambda progress: progress.days.first.isoformat(),
@@ -347,7 +342,7 @@ def _apply(
             columns.append([key in available for key in keys])
         elif name == "trend":
             trend = plan.trends[response_name]
-            columns.append([_trend(trend, key, key in available, steps, goals) for key in keys])
+            columns.append(_trend(trend, row, steps, goals))
         elif name == "goal":
             columns.append(_texts(None if one is None else one.target for one in stands))
         elif name == "attainment":
@@ -359,6 +354,10 @@ def _apply(
         else:
             columns.append(nothing)
     names = [response_name for response_name, _name in plan.fields]
+    return _objects(names, columns)
+
+
+def _objects(names: Sequence[str], columns: Sequence[Iterable[Any]]) -> list[dict[str, Any]]:
     return list(map(dict, map(zip, repeat(names), zip(*columns, strict=True))))
 
 
@@ -375,12 +374,14 @@ def _texts(values: Iterable[Number | None]) -> list[str | None]:
 
 
 def _trend(
-    trend: _Trend, key: str, available: bool, steps: dict[TrendInterval, Any], goals: SubjectGoals | None
-) -> list[dict[str, Any]]:
-    return [
-        {response: make(key, step, available, goals) for response, make in trend.cells}
-        for step in steps[trend.interval]
+    trend: _Trend, row: MetricRow, steps: dict[TrendInterval, Any], goals: SubjectGoals | None
+) -> list[list[dict[str, Any]]]:
+    """The points of each metric."""
+    names = [response for response, _make in trend.cells]
+    points = [
+        _objects(names, [make(row, step, goals) for _response, make in trend.cells]) for step in steps[trend.interval]
     ]
+    return [list(found) for found in zip(*points, strict=True)]
 
 
 def _progress(cells: tuple[tuple[str, _ProgressCell], ...], progress: Progress | None) -> dict[str, Any] | None:

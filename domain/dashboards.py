@@ -80,27 +80,37 @@ class Audience:
     user_id: UUID | None = None
 
 
-def _rollup_slices(days: Days, period: int, arguments: list[object]) -> list[str]:
-    """Whole months from the month sums, the days at either end from the day sums.
+def _stretches(days: Days, *, by_month: bool = True) -> list[tuple[str, str, date, date]]:
+    """The rollups that hold a range: table, column, and from which to which of its values.
 
-    Served by rollup_months_month_idx and rollup_days_day_idx (or the primary keys, for few users).
+    Whole months from the month sums, the days at either end from the day sums.
     """
     first_month = days.first if days.first.day == 1 else add_months(days.first.replace(day=1), 1)
     end_month = (days.last + timedelta(days=1)).replace(day=1)
-    pieces: list[tuple[str, str, date, date]] = []
-    if first_month < end_month:
-        pieces.append(("rollup_months", "month", first_month, add_months(end_month, -1)))
-        if days.first < first_month:
-            pieces.append(("rollup_days", "day", days.first, first_month - timedelta(days=1)))
-        if end_month <= days.last:
-            pieces.append(("rollup_days", "day", end_month, days.last))
-    else:
-        pieces.append(("rollup_days", "day", days.first, days.last))
+    if not by_month or first_month >= end_month:
+        return [("rollup_days", "day", days.first, days.last)]
+    pieces = [("rollup_months", "month", first_month, add_months(end_month, -1))]
+    if days.first < first_month:
+        pieces.append(("rollup_days", "day", days.first, first_month - timedelta(days=1)))
+    if end_month <= days.last:
+        pieces.append(("rollup_days", "day", end_month, days.last))
+    return pieces
+
+
+def _rollup_slices(days: Days, period: str, arguments: list[object], *, by_month: bool = True) -> list[str]:
+    """The rollups of a range.
+
+    Served by rollup_months_month_idx and rollup_days_day_idx (or the primary keys, for few users).
+
+    Args:
+        period: SQL for the column `period`, over the rollups `r` and their `{column}`.
+    """
     slices = []
-    for table, column, first, last in pieces:
+    for table, column, first, last in _stretches(days, by_month=by_month):
         arguments += [first, last]
         slices.append(
-            f"SELECT r.user_id, {period} AS period, {', '.join(f'r.{name}' for name in BASE_SUM_NAMES)} FROM {table} r "
+            f"SELECT r.user_id, {period.format(column=f'r.{column}')} AS period, "
+            f"{', '.join(f'r.{name}' for name in BASE_SUM_NAMES)} FROM {table} r "
             f"WHERE r.team_id = $1 AND r.{column} BETWEEN ${len(arguments) - 1} AND ${len(arguments)}"
         )
     return slices
@@ -123,6 +133,10 @@ def _people(audience: Audience, arguments: list[object]) -> str:
     return f"SELECT u.id, u.name, u.email, u.group_id, u.active AND u.is_rep AS listed FROM users u WHERE {condition}"
 
 
+def _is_everybody(audience: Audience) -> bool:
+    return audience.users.everything and audience.group_id is None and audience.user_id is None
+
+
 def _closure(audience: Audience, arguments: list[object]) -> str:
     """Each shown group with all groups below it."""
     condition = audience.groups.filter("g.id", arguments, team_column="g.team_id")
@@ -137,9 +151,9 @@ def _start(audience: Audience, days: Days, previous: Days | None) -> tuple[str, 
     """The people and their rollups. `slices` is written out wherever it is read, with the columns that are read."""
     arguments: list[object] = [audience.users.team_id]
     people = _people(audience, arguments)
-    slices = _rollup_slices(days, 0, arguments)
+    slices = _rollup_slices(days, "0", arguments)
     if previous is not None:
-        slices += _rollup_slices(previous, 1, arguments)
+        slices += _rollup_slices(previous, "1", arguments)
     head = f"""
     WITH RECURSIVE people AS MATERIALIZED ({people}),
     slices AS NOT MATERIALIZED ({" UNION ALL ".join(slices)})"""
@@ -347,15 +361,26 @@ TrendKey = UUID | None
 
 
 async def trends(
-    connection: Connection, audience: Audience, days: Days, interval: TrendInterval, calendar: Calendar, *, by: str
+    connection: Connection,
+    audience: Audience,
+    days: Days,
+    interval: TrendInterval,
+    calendar: Calendar,
+    *,
+    by: str,
+    user_ids: Sequence[UUID] | None = None,
 ) -> Mapping[TrendKey, tuple[TrendStep, ...]]:
-    """Trends of the total, of every group row or of every rep, in one statement.
+    """Trends of the total, of every group row or of reps, in one statement.
 
     Args:
         by: `total`, `group` or `user`.
+        user_ids: Of the audience only these people.
     """
     arguments: list[object] = [audience.users.team_id]
     people = _people(audience, arguments)
+    if user_ids is not None:
+        arguments.append(list(user_ids))
+        people += f" AND u.id = ANY (${len(arguments)}::uuid[])"
     ctes = [f"people AS ({people})"]
     if by == "group":
         ctes.append(f"closure AS ({_closure(audience, arguments)})")
@@ -365,16 +390,22 @@ async def trends(
         "user": ("p.id", ""),
     }[by]
     steps = list(intervals(days, interval, calendar))
-    # As text: asyncpg asks the server about an array of dates once a connection.
-    arguments += [days.first, days.last, [step.first.isoformat() for step in steps]]
-    first, last, starts = (f"${len(arguments) - back}" for back in (2, 1, 0))
-    # Served by rollup_days_day_idx.
+    # As text: asyncpg asks the server about an array of dates once a connection. As a row of its own: else it is read
+    # anew for every rollup.
+    arguments.append([step.first.isoformat() for step in steps])
+    ctes.append(f"steps AS MATERIALIZED (SELECT ${len(arguments)}::text[]::date[] AS starts)")
+    # A month lies in one step where every step but the first begins with a month.
+    by_month = all(step.first.day == 1 for step in steps[1:]) and interval is not TrendInterval.DAY
+    period = "width_bucket({column}, (SELECT starts FROM steps))"
+    slices = _rollup_slices(days, period, arguments, by_month=by_month)
+    # Where everybody counts, the team's own rollups are everybody's.
+    everybody = by == "total" and _is_everybody(audience)
     rows = await connection.fetch(
         f"""
         WITH RECURSIVE {", ".join(ctes)}
-        SELECT {key} AS key, width_bucket(r.day, {starts}::text[]::date[]) AS step, 0, {_sums("r")}
-        FROM rollup_days r JOIN people p ON p.id = r.user_id {join}
-        WHERE r.team_id = $1 AND r.day BETWEEN {first} AND {last} GROUP BY 1, 2
+        SELECT {key} AS key, s.period AS step, 0, {_sums()}
+        FROM ({" UNION ALL ".join(slices)}) s {"" if everybody else f"JOIN people p ON p.id = s.user_id {join}"}
+        GROUP BY 1, 2
         """,
         *arguments,
     )

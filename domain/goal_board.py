@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -58,6 +59,13 @@ class SubjectGoals:
         if not parts:
             return None
         return self.proration.progress(parts, self.days, actual, self.thresholds, quotient=METRICS[metric].is_quotient)
+
+    def slowness(self, metric: str, actual: Number | None) -> Decimal | None:
+        """The pace of the goal, if it is at risk or behind."""
+        parts = self.parts.get(metric)
+        if not parts:
+            return None
+        return self.proration.slowness(parts, self.days, actual, self.thresholds, quotient=METRICS[metric].is_quotient)
 
 
 @dataclass(frozen=True, slots=True)

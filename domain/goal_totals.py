@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -155,11 +156,15 @@ async def load_goals_of(
 
 def _by_key(frame: GoalFrame, rows: Iterable[Any]) -> dict[Any, dict[str, tuple[Part, ...]]]:
     found: dict[Any, dict[str, tuple[Part, ...]]] = {}
+    # Most people are asked for what others are asked for as well.
+    exact: dict[Decimal, Fraction] = {}
     for row in rows:
         key, metric, period, first, last, target, user_id = tuple(row)[:7]
-        part = Part(_PERIODS[period], first, last, Fraction(target), frame.off.get(user_id, ()))
+        if target not in exact:
+            exact[target] = Fraction(target)
+        part = Part(_PERIODS[period], first, last, exact[target], frame.off.get(user_id, ()))
         parts = found.setdefault(key, {})
-        parts[metric] = (*parts.get(metric, ()), part)
+        parts[metric] = (*parts[metric], part) if metric in parts else (part,)
     return found
 
 

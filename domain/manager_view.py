@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -57,20 +57,6 @@ class Coaching:
     comments: int = 0
     sessions_held: int = 0
 
-    @property
-    def any(self) -> bool:
-        """Whether there was some."""
-        return bool(self.conversations_reviewed + self.scorecards_filled + self.comments + self.sessions_held)
-
-    def plus(self, other: Coaching) -> Coaching:
-        """Both together."""
-        return Coaching(
-            self.conversations_reviewed + other.conversations_reviewed,
-            self.scorecards_filled + other.scorecards_filled,
-            self.comments + other.comments,
-            self.sessions_held + other.sessions_held,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
@@ -101,18 +87,23 @@ class RepCoaching:
 
 @dataclass(frozen=True, slots=True)
 class ManagerRow:
-    """What a manager did."""
+    """What a manager did.
+
+    Args:
+        manager_id: Who.
+        total: For all reps together.
+        reps_coached: For how many reps they did something.
+        reps: For each rep, if that was asked for.
+        plans: Plans with the manager that ran within the range.
+        outcomes: What those plans' comparisons say.
+    """
 
     manager_id: UUID
     total: Coaching
+    reps_coached: int
     reps: tuple[RepCoaching, ...]
     plans: int
     outcomes: Outcomes
-
-    @property
-    def reps_coached(self) -> int:
-        """For how many reps they did something."""
-        return sum(rep.coaching.any for rep in self.reps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +155,7 @@ async def manager_view(
     available: Collection[str],
     *,
     not_coached_days: int = DEFAULT_DAYS,
+    by_rep: bool = True,
 ) -> ManagerView:
     """The tab, in a fixed number of statements.
 
@@ -175,6 +167,7 @@ async def manager_view(
         today: The team's local day.
         available: The metrics that something feeds.
         not_coached_days: What lately means.
+        by_rep: Whether to tell what each manager did for each rep as well.
 
     Raises:
         Forbidden: the viewer lacks `TEAM_VIEW`.
@@ -186,16 +179,13 @@ async def manager_view(
     zone = ZoneInfo(viewer.timezone)
     begin = datetime.combine(days.first, time(), zone)
     end = datetime.combine(days.last + timedelta(days=1), time(), zone)
-    acts = await _acts(connection, sight, begin, end)
+    did = await _acts(connection, sight, begin, end, by_rep=by_rep)
     reports = await _reports(connection, sight)
     names = dict(reports.names)
     plans = await _plans(connection, viewer, sight, days)
     compared = await plan_progress.compare(
         connection, viewer, sight, [subject for _coach, subject in plans], today, available
     )
-    did: dict[UUID, dict[UUID, Coaching]] = {}
-    for (manager, rep), coaching in acts.items():
-        did.setdefault(manager, {})[rep] = coaching
     theirs: dict[UUID, set[UUID]] = {}
     for manager, rep in reports.pairs:
         theirs.setdefault(manager, set()).add(rep)
@@ -204,27 +194,34 @@ async def manager_view(
         coached.setdefault(coach, []).append(subject)
     order = sorted({*did, *theirs}, key=lambda one: (names.get(one, ""), one))
     rows = [
-        _row(one, did.get(one, {}), theirs.get(one, set()), coached.get(one, []), compared)
+        _row(one, did.get(one, _Did()), theirs.get(one, set()) if by_rep else (), coached.get(one, []), compared)
         for one in order[:MOST_MANAGERS]
     ]
     not_coached, count = await _not_coached(connection, viewer, sight, today, not_coached_days)
     return ManagerView(days, tuple(rows), not_coached, count)
 
 
+@dataclass(slots=True)
+class _Did:
+    """What a manager did: for everybody together, for how many, and for each."""
+
+    total: Coaching = Coaching()
+    reps_coached: int = 0
+    reps: dict[UUID, Coaching] = field(default_factory=dict)
+
+
 def _row(
     manager: UUID,
-    did: Mapping[UUID, Coaching],
+    did: _Did,
     reports: Collection[UUID],
     plans: Sequence[Subject],
     compared: Mapping[tuple[UUID, str], Comparison],
 ) -> ManagerRow:
     running = Counter(plan.user_id for plan in plans)
     found = tuple(
-        RepCoaching(rep, rep in reports, did.get(rep, Coaching()), running[rep]) for rep in sorted({*did, *reports})
+        RepCoaching(rep, rep in reports, did.reps.get(rep, Coaching()), running[rep])
+        for rep in sorted({*did.reps, *reports})
     )
-    total = Coaching()
-    for rep in found:
-        total = total.plus(rep.coaching)
     verdicts = [compared[plan.key, metric].verdict for plan in plans for metric in plan.metrics]
     outcomes = Outcomes(
         better=verdicts.count(Verdict.BETTER),
@@ -232,13 +229,13 @@ def _row(
         unclear=verdicts.count(Verdict.UNCLEAR),
         untold=verdicts.count(None),
     )
-    return ManagerRow(manager, total, found, len(plans), outcomes)
+    return ManagerRow(manager, did.total, did.reps_coached, found, len(plans), outcomes)
 
 
 async def _acts(
-    connection: Connection, sight: Sight, begin: datetime, end: datetime
-) -> dict[tuple[UUID, UUID], Coaching]:
-    """What each manager did for each rep: one statement. Served by the indexes of each table on who did it and when;
+    connection: Connection, sight: Sight, begin: datetime, end: datetime, *, by_rep: bool
+) -> dict[UUID, _Did]:
+    """What each manager did: one statement. Served by the indexes of each table on who did it and when;
     of sessions by coaching_sessions_held_idx."""
     arguments: list[object] = []
     people = _people(sight, arguments)
@@ -250,15 +247,25 @@ async def _acts(
         WHERE x.team_id = $1 AND x.{at} >= {since} AND x.{at} < {until} AND x.user_id <> x.{who} {condition}"""
         for number, (table, who, at, condition) in enumerate(_ACTS)
     ]
+    counts = ", ".join(f"count(*) FILTER (WHERE a.kind = {number})" for number in range(len(_ACTS)))
+    rep, groups = ("a.user_id", "GROUPING SETS ((1), (1, 2))") if by_rep else ("NULL::uuid", "1")
     rows = await connection.fetch(
         f"""
         WITH people AS MATERIALIZED ({people}), acts AS ({" UNION ALL ".join(parts)})
-        SELECT a.manager_id, a.user_id, {", ".join(f"count(*) FILTER (WHERE a.kind = {n})" for n in range(len(_ACTS)))}
-        FROM acts a JOIN people p ON p.id = a.user_id GROUP BY a.manager_id, a.user_id
+        SELECT a.manager_id, {rep} AS rep_id, count(DISTINCT a.user_id), {counts}
+        FROM acts a JOIN people p ON p.id = a.user_id GROUP BY {groups}
         """,
         *arguments,
     )
-    return {(row[0], row[1]): Coaching(*tuple(row)[2:]) for row in rows}
+    found: dict[UUID, _Did] = {}
+    for row in rows:
+        manager, rep, reps, *numbers = row
+        did = found.setdefault(manager, _Did())
+        if rep is None:
+            did.total, did.reps_coached = Coaching(*numbers), reps
+        else:
+            did.reps[rep] = Coaching(*numbers)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,19 +332,28 @@ async def _not_coached(
         datetime.combine(today - timedelta(days=LONGEST_DAYS), time(), zone),
     ]
     me, started, recent, oldest = (f"${len(arguments) - back}" for back in (3, 2, 1, 0))
-    parts = [
-        f"""
-        SELECT max(x.{at}) AS at FROM {table} x JOIN {"people" if table == _SESSIONS else "users"} m ON m.id = x.{who}
-        WHERE x.team_id = $1 AND x.user_id = p.id AND x.{who} <> p.id AND x.{at} >= {oldest} {condition}"""
+    acts = [
+        (
+            f"x.{at}",
+            f"""{table} x JOIN {"people" if table == _SESSIONS else "users"} m ON m.id = x.{who}
+            WHERE x.team_id = $1 AND x.{who} <> x.user_id {condition}""",
+        )
         for table, who, at, condition in _ACTS
     ]
+    # Whom somebody coached lately is told by the last days alone; when the others were, by their own years.
+    lately = " UNION ".join(f"SELECT x.user_id FROM {source} AND {at} >= {recent}" for at, source in acts)
+    latest = " UNION ALL ".join(
+        f"SELECT max({at}) AS at FROM {source} AND x.user_id = p.id AND {at} >= {oldest}" for at, source in acts
+    )
     rows = await connection.fetch(
         f"""
-        WITH people AS MATERIALIZED ({people})
+        WITH people AS MATERIALIZED ({people}), lately AS MATERIALIZED ({lately}),
+        waiting AS MATERIALIZED (
+            SELECT p.id, p.name FROM people p WHERE p.active AND p.is_rep AND p.id <> {me}
+                AND coalesce(p.started_on, '-infinity') <= {started} AND p.id NOT IN (SELECT user_id FROM lately)
+        )
         SELECT p.id, a.at, count(*) OVER () AS total
-        FROM people p CROSS JOIN LATERAL (SELECT max(x.at) AS at FROM ({" UNION ALL ".join(parts)}) x) a
-        WHERE p.active AND p.is_rep AND p.id <> {me} AND coalesce(p.started_on, '-infinity') <= {started}
-            AND (a.at IS NULL OR a.at < {recent})
+        FROM waiting p CROSS JOIN LATERAL (SELECT max(x.at) AS at FROM ({latest}) x) a
         ORDER BY a.at NULLS FIRST, p.name, p.id LIMIT {MOST_REPS}
         """,
         *arguments,

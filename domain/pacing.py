@@ -185,6 +185,29 @@ class Proration:
         share, elapsed = self.share(part.kind, common, part.off)
         return share.as_integer_ratio(), elapsed.as_integer_ratio()
 
+    def slowness(
+        self, parts: Sequence[Part], days: Days, actual: Number | None, thresholds: Thresholds, *, quotient: bool
+    ) -> Decimal | None:
+        """The pace of a goal that is at risk or behind; None of one that is not. It is what `progress` says.
+
+        Who looks for the slowest asks about everybody's goals and shows a few.
+        """
+        if actual is None:
+            return None
+        if quotient:
+            mean = self.mean(parts, days)
+            found = None if mean is None else (mean.as_integer_ratio(), mean.as_integer_ratio())
+        else:
+            found = self._sums(parts, days)
+        if found is None:
+            return None
+        done = actual.as_integer_ratio()
+        pace = _over(done, found[1])
+        if pace is None or _reaches(pace, thresholds.on_track):
+            return None
+        attainment = _over(done, found[0])
+        return None if attainment is not None and _reaches(attainment, thresholds.attained) else _rounded(*pace)
+
     def mean(self, parts: Iterable[Part], days: Days) -> Fraction | None:
         """The target of a quotient over some days; None where no part holds."""
         weighted = by_days = Fraction(0)

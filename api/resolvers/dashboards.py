@@ -15,7 +15,9 @@ import strawberry
 from strawberry.types.nodes import SelectedField
 
 from api.context import Context
+from api.loading import Loader
 from api.schema.metrics import MetricRow, TrendSource
+from api.selections import asks_for, fields_below
 from domain import access, dashboards, people
 from domain.access import Sight
 from domain.dashboards import Audience, RankingRequest, Rankings, SumsPair, TeamNumbers, TrendStep
@@ -24,7 +26,6 @@ from domain.goal_board import GoalFrame, SubjectGoals, load_frame
 from domain.goal_totals import GoalTotals, load_goals_of, load_totals
 from domain.ids import decode_id
 from domain.metrics import METRICS, NO_SUMS, available_metrics, compute
-from domain.pacing import GoalStatus
 from domain.paging import page_request
 from domain.peers import NO_PEERS, PeerStatistics, peer_statistics
 from domain.periods import Comparison, Days, NamedRange, TrendInterval, compared_with, explicit_range, named_range
@@ -64,27 +65,46 @@ def _keys(metrics: Sequence[Any] | None) -> tuple[str, ...]:
 
 
 class _Trends:
-    """Trends of one dashboard: one statement a section and interval."""
+    """Trends of one dashboard: one statement a section and interval, of reps for those who are asked for together."""
 
     def __init__(self, context: Context, name: str, audience: Audience, days: Days) -> None:
         self._context = context
         self._name = name
         self._audience = audience
         self._days = days
+        self._reps: dict[TrendInterval, Loader[UUID, Sequence[TrendStep] | None]] = {}
 
     def source(self, by: str, key: UUID | None) -> TrendSource:
         """The trend of one subject."""
 
         async def steps(interval: TrendInterval) -> Sequence[TrendStep]:
-            found = await self._context.once(f"{self._name}:trend:{by}:{interval}", lambda: self._load(by, interval))
-            return found.get(key) or dashboards.empty_trend(self._days, interval, self._context.calendar)
+            if by == "user" and key is not None:
+                if interval not in self._reps:
+                    self._reps[interval] = self._context.loader(partial(self._load_reps, interval))
+                found = await self._reps[interval].load(key)
+            else:
+                name = f"{self._name}:trend:{by}:{interval}"
+                found = (await self._context.once(name, lambda: self._load(by, interval))).get(key)
+            return found or dashboards.empty_trend(self._days, interval, self._context.calendar)
 
         return steps
 
-    async def _load(self, by: str, interval: TrendInterval) -> Mapping[UUID | None, tuple[TrendStep, ...]]:
+    async def _load_reps(self, interval: TrendInterval, user_ids: list[UUID]) -> list[Sequence[TrendStep] | None]:
+        found = await self._load("user", interval, user_ids)
+        return [found.get(user_id) for user_id in user_ids]
+
+    async def _load(
+        self, by: str, interval: TrendInterval, user_ids: Sequence[UUID] | None = None
+    ) -> Mapping[UUID | None, tuple[TrendStep, ...]]:
         async with self._context.acquire() as connection:
             return await dashboards.trends(
-                connection, self._audience, self._days, interval, self._context.calendar, by=by
+                connection,
+                self._audience,
+                self._days,
+                interval,
+                self._context.calendar,
+                by=by,
+                user_ids=user_ids,
             )
 
 
@@ -195,12 +215,10 @@ class TeamQuestion:
         for user_id, goals in asked.items():
             sums = numbers.get(user_id, nothing).current
             paces = [
-                found.pace
+                pace
                 for key, parts in goals.parts.items()
                 if parts and key in self.available
-                if (found := goals.progress(key, compute(key, sums))) is not None
-                and found.pace is not None
-                and found.status in (GoalStatus.AT_RISK, GoalStatus.BEHIND)
+                if (pace := goals.slowness(key, compute(key, sums))) is not None
             ]
             if paces:
                 slow.append((sorted(paces), user_id))
@@ -304,12 +322,8 @@ async def ask_team(
         foreseen=RankingRequest(page_request(0, None), DEFAULT_SORT),
         search=search,
     )
-    below = _below(info.selected_fields[0].selections)
-    return replace(question, foreseen=_foreseen(below, question), with_goals=_asks_for_goals(below))
-
-
-def _asks_for_goals(selections: Sequence[SelectedField]) -> bool:
-    return any(selection.name in _OF_GOALS or _asks_for_goals(_below(selection.selections)) for selection in selections)
+    below = fields_below(info)
+    return replace(question, foreseen=_foreseen(below, question), with_goals=asks_for(below, _OF_GOALS))
 
 
 def _foreseen(selections: Sequence[SelectedField], question: TeamQuestion) -> RankingRequest:
@@ -326,16 +340,6 @@ def _foreseen(selections: Sequence[SelectedField], question: TeamQuestion) -> Ra
                 given.get("descending", True) is not False,
             )
     return question.request(0, None, None, True)
-
-
-def _below(selections: Sequence[Any]) -> list[SelectedField]:
-    found: list[SelectedField] = []
-    for selection in selections:
-        if isinstance(selection, SelectedField):
-            found.append(selection)
-        else:
-            found += _below(selection.selections)
-    return found
 
 
 @dataclass

@@ -10,8 +10,8 @@ from domain import manager_view
 from domain.metrics import available_metrics
 
 
-async def ask(context: Context, given: RangeInput, not_coached_days: int | None) -> ManagerView:
-    """The tab over a range. Raises what the domain does."""
+async def ask(context: Context, given: RangeInput, not_coached_days: int | None, *, by_rep: bool) -> ManagerView:
+    """The tab over a range; what managers did for each rep, if that is asked for. Raises what the domain does."""
     today = context.calendar.today(context.now)
     days = days_of(context, given)
     sight = await context.users_in_sight()
@@ -25,6 +25,7 @@ async def ask(context: Context, given: RangeInput, not_coached_days: int | None)
             today,
             available,
             not_coached_days=manager_view.DEFAULT_DAYS if not_coached_days is None else not_coached_days,
+            by_rep=by_rep,
         )
     # All whom the tab names, in one look.
     named = {row.manager_id for row in found.managers} | {rep.user_id for row in found.managers for rep in row.reps}

@@ -9,6 +9,7 @@ from api.permissions import requires
 from api.schema.dashboards import RangeInput
 from api.schema.fields import Info, reading
 from api.schema.people import User
+from api.selections import asks_for, fields_below
 from domain import manager_view
 from domain.models.people import Permission
 
@@ -131,4 +132,4 @@ class ManagerViewQuery:
     ) -> ManagerView:
         from api.resolvers.manager_view import ask
 
-        return await ask(info.context, range, not_coached_days)
+        return await ask(info.context, range, not_coached_days, by_rep=asks_for(fields_below(info), {"reps"}))
