@@ -341,13 +341,13 @@ async def _not_coached(
         for table, who, at, condition in _ACTS
     ]
     # Whom somebody coached lately is told by the last days alone; when the others were, by their own years.
-    lately = " UNION ".join(f"SELECT x.user_id FROM {source} AND {at} >= {recent}" for at, source in acts)
+    recently = " UNION ".join(f"SELECT x.user_id FROM {source} AND {at} >= {recent}" for at, source in acts)
     latest = " UNION ALL ".join(
         f"SELECT max({at}) AS at FROM {source} AND x.user_id = p.id AND {at} >= {oldest}" for at, source in acts
     )
     rows = await connection.fetch(
         f"""
-        WITH people AS MATERIALIZED ({people}), lately AS MATERIALIZED ({lately}),
+        WITH people AS MATERIALIZED ({people}), lately AS MATERIALIZED ({recently}),
         waiting AS MATERIALIZED (
             SELECT p.id, p.name FROM people p WHERE p.active AND p.is_rep AND p.id <> {me}
                 AND coalesce(p.started_on, '-infinity') <= {started} AND p.id NOT IN (SELECT user_id FROM lately)

@@ -56,7 +56,7 @@ class PlanLoaders:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        make = context._loader
+        make = context.loader
         self.people: Loader[UUID, models.User] = make(self._people)
         self.progress: Loader[ProgressKey, Comparison | None] = make(self._progress)
         self.plan_notes: Loader[tuple[UUID, Circle], list[models.CoachingNote]] = make(self._plan_notes)
