@@ -164,6 +164,10 @@ class GraphQLEndpoint(GraphQL[Any, Any]):
             response.headers["x-request-id"] = context.request_id
         return context
 
+    def should_render_graphql_ide(self, request: Any) -> bool:
+        """Never: who wants the page has it by now, and a GET without a text may name a trusted document by its hash."""
+        return False
+
     def parse_query_params(self, params: Any) -> dict[str, Any]:
         """What an address asks for."""
         return asked_in_address(params)
