@@ -86,7 +86,9 @@ async def sse(url: str, token: str, document: str, **variables: Any) -> AsyncIte
             headers={"accept": "text/event-stream", "authorization": f"Bearer {token}"},
         ) as response,
     ):
-        assert response.status_code == 200, await response.aread()
+        if response.status_code != 200:
+            said = (await response.aread()).decode()
+            raise httpx.HTTPStatusError(said, request=response.request, response=response)
         assert response.headers["content-type"].startswith("text/event-stream")
         kind = ""
         async for line in response.aiter_lines():

