@@ -148,15 +148,25 @@ def _closure(audience: Audience, arguments: list[object]) -> str:
 
 
 def _start(audience: Audience, days: Days, previous: Days | None) -> tuple[str, list[object]]:
-    """The people and their rollups. `slices` is written out wherever it is read, with the columns that are read."""
+    """The people and their rollups: `seen` theirs, `slices` the whole team's, to be read for some of them.
+
+    Both are written out wherever they are read, with the columns that are read.
+    """
     arguments: list[object] = [audience.users.team_id]
     people = _people(audience, arguments)
     slices = _rollup_slices(days, "0", arguments)
     if previous is not None:
         slices += _rollup_slices(previous, "1", arguments)
+    seen = slices
+    if not _is_everybody(audience):
+        # Person by person, however many others there are: few are guessed to be many.
+        seen = [
+            f"SELECT r.* FROM people p CROSS JOIN LATERAL ({one} AND r.user_id = p.id OFFSET 0) r" for one in slices
+        ]
     head = f"""
     WITH RECURSIVE people AS MATERIALIZED ({people}),
-    slices AS NOT MATERIALIZED ({" UNION ALL ".join(slices)})"""
+    slices AS NOT MATERIALIZED ({" UNION ALL ".join(slices)}),
+    seen AS NOT MATERIALIZED ({" UNION ALL ".join(seen)})"""
     return head, arguments
 
 
@@ -183,7 +193,7 @@ def _ranking_sql(request: RankingRequest, arguments: list[object], head: str) ->
     head += f""",
     sorted AS (
         SELECT s.user_id, {", ".join(f"sum(s.{name}) AS {name}" for name in sorting)}
-        FROM slices s WHERE s.period = 0 GROUP BY s.user_id
+        FROM seen s WHERE s.period = 0 GROUP BY s.user_id
     ),
     valued AS (
         SELECT p.id, p.name, {value} AS value
@@ -238,7 +248,7 @@ async def team_numbers(
     head += f""",
     closure AS ({_closure(audience, arguments)}),
     own AS MATERIALIZED (
-        SELECT p.group_id, s.period, {_sums()} FROM slices s JOIN people p ON p.id = s.user_id
+        SELECT p.group_id, s.period, {_sums()} FROM seen s JOIN people p ON p.id = s.user_id
         GROUP BY p.group_id, s.period
     )"""
     head, order = _ranking_sql(request, arguments, head)
@@ -330,7 +340,7 @@ async def user_numbers(
     head, arguments = _start(audience, days, previous)
     rows = await connection.fetch(
         f"""{head}
-        SELECT 2 AS section, s.user_id, s.period, {_sums()} FROM slices s JOIN people p ON p.id = s.user_id
+        SELECT 2 AS section, s.user_id, s.period, {_sums()} FROM seen s JOIN people p ON p.id = s.user_id
         GROUP BY s.user_id, s.period""",
         *arguments,
     )
