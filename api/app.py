@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
-from arq import create_pool
-from arq.connections import RedisSettings
+from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -43,6 +43,7 @@ from api.traces import traced
 from api.turns import LIGHT_COST, Turns
 from api.websockets import Lobby
 from domain import bodies, database
+from domain.courier import open_redis
 from domain.gauges import watched
 from domain.logs import configure_log
 from domain.replica import Replica
@@ -51,6 +52,9 @@ from domain.traces import start_traces
 
 log = structlog.get_logger(__name__)
 
+READY_SECONDS = 3.0
+"""How long each of PostgreSQL and Redis gets to answer whether this process is ready."""
+
 
 async def healthz(_request: Request) -> Response:
     """Alive: the process answers."""
@@ -58,22 +62,26 @@ async def healthz(_request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Ready: PostgreSQL and Redis answer."""
-    missing = []
+    """Ready: PostgreSQL gives connections and has the tables of this version, Redis answers, the process stays."""
+    missing = ["stopping"] if request.app.state.leaving.is_set() else []
+    mend = {}
     try:
-        async with database.acquire(database.ALL_TEAMS) as connection:
-            await connection.fetchval("SELECT 1 FROM teams LIMIT 1")
+        async with asyncio.timeout(READY_SECONDS):
+            if not await database.is_migrated():
+                missing.append("migrations")
+                mend = {"mend": database.MIGRATE}
     except Exception as error:
         # Whatever keeps PostgreSQL from answering, the one answer is: not ready.
         log.warning("readyz.database", error=repr(error))
         missing.append("database")
     try:
-        await request.app.state.queue.ping()
-    except (RedisError, OSError) as error:
+        async with asyncio.timeout(READY_SECONDS):
+            await request.app.state.queue.ping()
+    except (TimeoutError, RedisError, OSError) as error:
         log.warning("readyz.redis", error=repr(error))
         missing.append("redis")
     if missing:
-        return JSONResponse({"status": "not ready", "missing": missing}, status_code=503)
+        return JSONResponse({"status": "not ready", "missing": missing, **mend}, status_code=503)
     return JSONResponse({"status": "ready"})
 
 
@@ -89,7 +97,7 @@ def create_app(settings: Settings) -> Starlette:
     """
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Hub]]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         end_traces = start_traces(settings, "sideline-api")
         await database.connect(
             settings.require_database_url(),
@@ -97,7 +105,7 @@ def create_app(settings: Settings) -> Starlette:
             statement_seconds=settings.request_seconds,
             replica_url=settings.replica_url,
         )
-        app.state.queue = await create_pool(RedisSettings.from_dsn(settings.require_redis_url()))
+        app.state.queue = open_redis(settings.require_redis_url(), ArqRedis)
         app.state.spending = asyncio.Semaphore(SPENDING_AT_ONCE)
         app.state.identities = identities()
         app.state.secret_box = settings.secret_box()
@@ -113,7 +121,7 @@ def create_app(settings: Settings) -> Starlette:
         await app.state.watchman.start()
         try:
             async with watched(settings):
-                yield {"hub": app.state.hub}
+                yield {"hub": app.state.hub, "leaving": app.state.leaving}
         finally:
             await app.state.watchman.stop()
             await app.state.live_feed.stop()
@@ -163,6 +171,7 @@ def create_app(settings: Settings) -> Starlette:
     app.state.checking = Turns(1, LIGHT_COST)
     app.state.showing = Turns(1, LIGHT_COST, longest_line=None)
     app.state.lobby = Lobby()
+    app.state.leaving = asyncio.Event()
     app.state.exports = Carried()
     app.state.replica = Replica()
     return app

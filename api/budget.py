@@ -9,6 +9,7 @@ While Redis is away nothing is counted and nobody is refused: the bounds of a si
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -28,6 +29,8 @@ log = structlog.get_logger(__name__)
 WINDOW_SECONDS = 60
 SPENDING_AT_ONCE = 16
 """Requests of a process that ask Redis at the same time: each takes a connection, which is kept."""
+ANSWER_SECONDS = 1.0
+"""A Redis that takes longer to answer is away: requests do not wait for it."""
 _PREFIX = "sideline:cost:"
 
 _SPEND = """
@@ -110,11 +113,12 @@ async def spend(redis: ArqRedis, viewer: Identity, cost: int, limit: int) -> Spe
         BudgetSpent: it is not there.
     """
     try:
-        granted, remaining, seconds = await cast(
-            "Awaitable[list[int]]",
-            redis.eval(_SPEND, 1, _key(viewer), str(WINDOW_SECONDS), str(cost), str(limit)),
-        )
-    except (RedisError, OSError) as error:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            granted, remaining, seconds = await cast(
+                "Awaitable[list[int]]",
+                redis.eval(_SPEND, 1, _key(viewer), str(WINDOW_SECONDS), str(cost), str(limit)),
+            )
+    except (TimeoutError, RedisError, OSError) as error:
         log.warning("budget.not_counted", error=repr(error))
         return None
     spent = Spent(limit, int(remaining), int(seconds))

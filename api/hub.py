@@ -22,6 +22,7 @@ from redis.asyncio import Redis
 from api.again import again
 from api.gauges import streams_open
 from domain import events
+from domain.courier import open_redis
 from domain.database import ALL_TEAMS, acquire
 from domain.errors import DomainError
 from domain.events import StoredEvent
@@ -238,7 +239,8 @@ class Hub:
     """
 
     def __init__(self, redis_url: str, *, streams_per_user: int) -> None:
-        self._redis = Redis.from_url(redis_url)
+        # What a lost connection had asked for is asked anew from where the stream ends by then.
+        self._redis = open_redis(redis_url, Redis, answer_seconds=2 * READ_BLOCK_MILLISECONDS / 1e3, retries=0)
         self._logs: dict[UUID, TeamLog] = {}
         self._streams: Counter[UUID] = Counter()
         self._streams_per_user = streams_per_user

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from api.again import again
+from domain.courier import open_redis
 from domain.database import ALL_TEAMS, acquire
 from domain.live_changes import HINTS_CHANNEL, read_positions
 
@@ -61,7 +62,7 @@ class LiveFeed:
     """
 
     def __init__(self, redis_url: str) -> None:
-        self._redis = Redis.from_url(redis_url)
+        self._redis = open_redis(redis_url, Redis)
         self._feeds: dict[UUID, TeamFeed] = {}
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 from arq.connections import ArqRedis
@@ -20,7 +20,11 @@ async def hint_job(queue: ArqRedis, job_id: UUID) -> None:
     """Tell the workers of a job that is in PostgreSQL already."""
     try:
         await queue.enqueue_job(
-            jobs.RUN_FUNCTION, str(job_id), _queue_name=jobs.QUEUE_NAME, _expires=HINT_EXPIRES_SECONDS
+            jobs.RUN_FUNCTION,
+            str(job_id),
+            _job_id=f"{jobs.HINT_SLOT}{uuid4().hex}",
+            _queue_name=jobs.QUEUE_NAME,
+            _expires=HINT_EXPIRES_SECONDS,
         )
     except (RedisError, OSError) as error:
         log.warning("queue.hint_lost", job=str(job_id), error=repr(error))

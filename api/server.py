@@ -21,6 +21,7 @@ import structlog
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
 
 from api.websockets import MESSAGE_LIMIT_BYTES
 from domain.settings import Settings
@@ -51,6 +52,8 @@ TICKS_BETWEEN_LOOKS = 10
 class Room:
     """The connections that ask nothing at the moment, who has been silent for longest first.
 
+    The process may be leaving: then each connection is closed by the answer that it waits for.
+
     Args:
         limit: How many connections of all kinds there may be.
     """
@@ -58,6 +61,7 @@ class Room:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.silent: dict[HttpProtocol, None] = {}
+        self.leaving = False
 
     def make(self, open_connections: int) -> None:
         """Cut the longest silent one if there are too many connections."""
@@ -137,6 +141,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
+        # A proxy is to send its next request elsewhere; one that is on its way already keeps the connection.
+        if self._room.leaving and not self.pipeline:
+            cycle.keep_alive = False
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
@@ -191,6 +198,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.close_timeout = CLOSE_SECONDS
         self._finished = _Finished()
 
+    def shutdown(self) -> None:
+        """Say goodbye, unless the other side has said it already: that would end the process's own goodbyes."""
+        if self.handshake_complete and self.conn.state is not State.OPEN:
+            self.stop_keepalive()
+            self.transport.close()
+        else:
+            super().shutdown()
+
     def handle_ping(self) -> None:
         """Answer a ping, unless the answers to those before are not read."""
         if self.writable.is_set():
@@ -212,7 +227,20 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, looking after its connections."""
+    """uvicorn's, looking after its connections.
+
+    Told to stop, it says so at /readyz, and goes on taking requests until balancers have turned elsewhere.
+
+    Args:
+        room: Of the process.
+        drain_seconds: How long that takes.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, room: Room, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._room = room
+        self._drain_seconds = drain_seconds
+        self._leaves_at: float | None = None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more connections; streams say where to go on, requests get their answers, then the rest is closed."""
@@ -222,12 +250,20 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second."""
+        """Ten times a second. Returns whether it is time to end."""
         if counter % TICKS_BETWEEN_LOOKS == 0:
             now = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
                 connection.tend(now)  # type: ignore[union-attr]
-        return await super().on_tick(counter)
+        return await super().on_tick(counter) and (self.force_exit or self._drained())
+
+    def _drained(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if self._leaves_at is None:
+            self._leaves_at = now + self._drain_seconds
+            self._room.leaving = True
+            self.lifespan.state["leaving"].set()
+        return now >= self._leaves_at
 
 
 def raise_descriptor_limit() -> int:
@@ -240,10 +276,10 @@ def raise_descriptor_limit() -> int:
     return wanted if soft == resource.RLIM_INFINITY else soft
 
 
-def configuration(settings: Settings, *, app: str, access_log: bool) -> uvicorn.Config:
-    """How uvicorn is to serve an application's factory."""
+def server_of(settings: Settings, *, app: str, access_log: bool) -> Server:
+    """The server of an application's factory."""
     room = Room(max(raise_descriptor_limit() - DESCRIPTORS_KEPT, SMALLEST_ROOM))
-    return uvicorn.Config(
+    configuration = uvicorn.Config(
         app,
         factory=True,
         host=settings.host,
@@ -258,11 +294,12 @@ def configuration(settings: Settings, *, app: str, access_log: bool) -> uvicorn.
         # A compressor for each of thousands of streams costs more than it saves.
         ws_per_message_deflate=False,
     )
+    return Server(configuration, room=room, drain_seconds=settings.drain_seconds)
 
 
 def serve(settings: Settings, *, app: str = "api.app:app_from_environment", access_log: bool = False) -> None:
     """Serve until told to stop; leaves with a failure when it cannot start."""
-    server = Server(configuration(settings, app=app, access_log=access_log))
+    server = server_of(settings, app=app, access_log=access_log)
     server.run()
     if not server.started:
         sys.exit(3)

@@ -15,12 +15,15 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import asyncpg
-import redis
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from cli.embedded import postgres as embedded_postgres
 from cli.embedded import redis as embedded_redis
 from cli.embedded.processes import ServiceError, free_port
 from cli.installation import read_running
+from domain.courier import open_redis
+from domain.migrating import missing_migrations
 from domain.settings import Settings
 
 OLDEST_PYTHON = (3, 11)
@@ -64,7 +67,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     if settings.redis_url is None and running is None:
         yield _program("Redis", lambda: embedded_redis.binary().parent, "redis-server", "SIDELINE_REDIS_URL")
     else:
-        yield _redis(settings.redis_url or (running.redis_url if running else ""))
+        yield asyncio.run(_redis(settings.redis_url or (running.redis_url if running else "")))
 
 
 def _python() -> Finding:
@@ -138,18 +141,18 @@ async def _database(url: str) -> Finding:
         skew = abs((datetime.now(UTC) - now).total_seconds())
         if skew > CLOCK_SKEW_SECONDS:
             return Finding("PostgreSQL", False, f"its clock is {skew:.0f} s off", "Set both clocks by NTP.")
-        if await connection.fetchval("SELECT to_regclass('teams')") is None:
-            return Finding("PostgreSQL", False, "reachable, without tables", "Run sideline migrate.")
+        if missing := await missing_migrations(connection):
+            return Finding("PostgreSQL", False, f"older than this version by {len(missing)}", "Run sideline migrate.")
         return Finding("PostgreSQL", True, f"version {version // 10000}, migrated")
     finally:
         await connection.close()
 
 
-def _redis(url: str) -> Finding:
+async def _redis(url: str) -> Finding:
     mend = "Start Redis 6.2 or newer, and check password, host and port of SIDELINE_REDIS_URL."
-    try:
-        client = redis.Redis.from_url(url, socket_timeout=5)
-        version = client.info("server")["redis_version"]  # type: ignore[index]
-    except (redis.RedisError, ValueError) as error:
-        return Finding("Redis", False, f"{type(error).__name__}: {error}", mend)
+    async with open_redis(url, Redis) as client:
+        try:
+            version = (await client.info("server"))["redis_version"]
+        except (RedisError, OSError) as error:
+            return Finding("Redis", False, f"{type(error).__name__}: {error}", mend)
     return Finding("Redis", True, f"version {version}")

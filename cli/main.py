@@ -129,7 +129,7 @@ def secret_key() -> None:
 def migrate() -> None:
     """Bring the database's schema up to date."""
     with installation_database(load_settings(), _say) as url:
-        asyncio.run(database.migrate(url, lambda name: print(f"applied {name}")))
+        asyncio.run(database.migrate(url, lambda name: print(f"applied {name}"), _say))
         print("The schema is up to date.")
 
 

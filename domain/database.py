@@ -18,11 +18,11 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import asyncpg
+import structlog
 from tortoise import Tortoise, connections
-from tortoise.migrations.executor import MigrationTarget
 
-from domain.errors import Invalid
-from domain.migrating import Migrator
+from domain.errors import Invalid, Unavailable
+from domain.migrating import APP, FOLDER, LOCK_SECONDS, Migrator, missing_migrations
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -32,6 +32,8 @@ else:
     Connection = asyncpg.Connection
 
 Result = TypeVar("Result")
+
+log = structlog.get_logger(__name__)
 
 
 class _Reach(Enum):
@@ -54,10 +56,20 @@ LARGEST_CACHED_STATEMENT_BYTES = 131_072
 """A dashboard's statement names every base sum several times: beyond asyncpg's own limit it would be prepared anew
 each time."""
 
+MIGRATE = "The database is older than this version: bring it up to date with `sideline migrate`."
+"""What to do where a version does not find its tables."""
 MIGRATION_LOCK_KEY = 7_305_417_201
 """Advisory lock that makes two starting processes migrate one after the other."""
+MIGRATION_TURN_SECONDS = 0.5
+"""How often who waits for another migrator looks whether it has ended."""
 
-RETRIED_ERRORS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+RETRIED_ERRORS = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    # A migration has changed a table since the statement was prepared. asyncpg prepares it anew by itself, but in a
+    # transaction, which PostgreSQL has given up.
+    asyncpg.InvalidCachedStatementError,
+)
 CONNECTION_ERRORS = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
@@ -67,8 +79,13 @@ CONNECTION_ERRORS = (
     asyncpg.TooManyConnectionsError,
     # What asyncpg says when it rolls back on a connection that was lost in the middle of a statement.
     asyncpg.InternalClientError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
 )
-"""What a statement raises while PostgreSQL is away."""
+"""What a statement raises while PostgreSQL is away, or once after a migration: trying again helps."""
+IDLE_TRANSACTION_SECONDS = 15.0
+"""A process that stands still inside a transaction, frozen or cut off, would keep others from its rows for as long as
+it stands: after so many seconds PostgreSQL gives the transaction up. It is less than a job's lease."""
 RETRY_LIMIT = 8
 RETRY_BASE_SECONDS = 0.02
 
@@ -110,10 +127,10 @@ def tortoise_config(url: str, *, pool_size: int = 10) -> dict[str, Any]:
     return {
         "connections": {"default": {"engine": "tortoise.backends.asyncpg", "credentials": credentials}},
         "apps": {
-            "sideline": {
+            APP: {
                 "models": ["domain.models"],
                 "default_connection": "default",
-                "migrations": "migrations",
+                "migrations": FOLDER,
             }
         },
         "use_tz": True,
@@ -122,7 +139,12 @@ def tortoise_config(url: str, *, pool_size: int = 10) -> dict[str, Any]:
 
 
 async def connect(
-    url: str, *, pool_size: int = 10, statement_seconds: float | None = None, replica_url: str | None = None
+    url: str,
+    *,
+    pool_size: int = 10,
+    statement_seconds: float | None = None,
+    replica_url: str | None = None,
+    idle_seconds: float = IDLE_TRANSACTION_SECONDS,
 ) -> None:
     """Open this process's pools and register the models. Tortoise's own connection is the application role's.
 
@@ -131,12 +153,15 @@ async def connect(
         pool_size: Connections for teams; the owner has some more.
         statement_seconds: The longest that PostgreSQL works at one statement for a team; no bound if None.
         replica_url: A streaming replica of it, for `acquire_replica`.
+        idle_seconds: The longest that a transaction may wait for this process.
 
     Raises:
         Invalid: the address is not a PostgreSQL one, or the database has not been migrated.
     """
     config = tortoise_config(url, pool_size=pool_size)
     default = config["connections"]["default"]
+    idle = {"idle_in_transaction_session_timeout": str(int(idle_seconds * 1000))}
+    default["credentials"]["server_settings"] |= idle
     owner = max(pool_size // OWNER_POOL_SHARE, SMALLEST_OWNER_POOL)
     config["connections"]["owner"] = {**default, "credentials": {**default["credentials"], "maxsize": owner}}
     bounds = {} if statement_seconds is None else {"statement_timeout": str(int(statement_seconds * 1000))}
@@ -156,9 +181,7 @@ async def connect(
         await connections.get("default").execute_query("SELECT 1")
     except asyncpg.InvalidParameterValueError as error:
         await disconnect()
-        raise Invalid(
-            f"The database has no role {APPLICATION_ROLE}: bring it up to date with `sideline migrate`."
-        ) from error
+        raise Invalid(f"The database has no role {APPLICATION_ROLE}. {MIGRATE}") from error
 
 
 async def disconnect() -> None:
@@ -166,7 +189,7 @@ async def disconnect() -> None:
     await Tortoise.close_connections()
 
 
-def _pool(reach: Reach) -> asyncpg.Pool[asyncpg.Record]:
+def _pool(reach: Reach | None) -> asyncpg.Pool[asyncpg.Record]:
     client: Any = connections.get("owner" if reach is ALL_TEAMS else "default")
     opened: asyncpg.Pool[asyncpg.Record] | None = client._pool
     if opened is None:
@@ -241,15 +264,44 @@ async def in_transaction(reach: Reach, work: Callable[[Connection], Awaitable[Re
     raise AssertionError("unreachable")
 
 
-async def migrate(url: str, on_step: Callable[[str], None] | None = None) -> None:
-    """Bring the schema up to date. Safe to call from many processes at once.
+async def is_migrated() -> bool:
+    """Whether the database has all that this version needs; it may have more.
+
+    Raises:
+        Unavailable: the server takes no changes: it is a replica, or was made one.
+    """
+    async with acquire(ALL_TEAMS) as connection:
+        if await connection.fetchval("SELECT pg_is_in_recovery()"):
+            raise Unavailable("PostgreSQL takes no changes: it follows another server.")
+        missing = await missing_migrations(connection)
+    # The other pool has a connection to give, too.
+    async with _pool(None).acquire() as connection:
+        await connection.fetchval("SELECT 1")
+    if missing:
+        log.warning("database.older_than_this_version", missing=missing, mend=MIGRATE)
+    return not missing
+
+
+def _nothing(_text: str) -> None:
+    """Nobody wants to be told."""
+
+
+async def migrate(
+    url: str, on_step: Callable[[str], None] = _nothing, on_wait: Callable[[str], None] = _nothing
+) -> None:
+    """Bring the schema up to date, beside whoever works on it. Safe to call from many processes at once.
 
     Args:
         url: The database's address.
         on_step: Called with a migration's name when it has been applied.
+        on_wait: Called with a sentence when somebody else has to be waited for.
+
+    Raises:
+        Unavailable: a migration did not get its locks; what was applied before it stays.
     """
     config = tortoise_config(url, pool_size=2)
     credentials = config["connections"]["default"]["credentials"]
+    credentials["server_settings"]["lock_timeout"] = str(int(LOCK_SECONDS * 1000))
     guard = await asyncpg.connect(
         host=credentials["host"],
         port=credentials["port"],
@@ -259,15 +311,16 @@ async def migrate(url: str, on_step: Callable[[str], None] | None = None) -> Non
         ssl=credentials.get("ssl"),
     )
 
-    def progress(event: str, _app: str, name: str) -> None:
-        if event == "apply_done" and on_step is not None:
-            on_step(name)
-
     try:
-        await guard.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK_KEY)
+        # Looks again and again: a statement that waited would be one whose end CREATE INDEX CONCURRENTLY waits for.
+        waits = False
+        while not await guard.fetchval("SELECT pg_try_advisory_lock($1)", MIGRATION_LOCK_KEY):
+            if not waits:
+                on_wait("another process migrates; this one takes its turn after it")
+                waits = True
+            await asyncio.sleep(MIGRATION_TURN_SECONDS)
         await Tortoise.init(config=config, init_connections=False)
-        migrator = Migrator(connections.get("default"), config["apps"])
-        await migrator.migrate([MigrationTarget("sideline", "__latest__")], direction="forward", progress=progress)
+        await Migrator(connections.get("default"), config["apps"]).forward(on_step, on_wait)
     finally:
         await Tortoise.close_connections()
         await guard.close()

@@ -38,7 +38,9 @@ ERASE_KIND = "erase_person"
 KEPT_PROMISES = frozenset({ERASE_KIND})
 """Jobs that nobody ends before their time: somebody was told that it would be done."""
 
-QUEUE_NAME = "sideline:queue"
+HINT_SLOT = "{arq:abort}"
+"""The hash tag of all that arq changes at once: the queue, what it keeps of each hint, and a key of just this name."""
+QUEUE_NAME = f"sideline:queue:{HINT_SLOT}"
 RUN_FUNCTION = "run_job"
 """The queue that carries hints, and the function that they call; its sender and its reader do not know each other."""
 

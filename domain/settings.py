@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from domain.courier import check_address
 from domain.errors import Invalid
 from domain.secrets import SecretBox
 
@@ -31,7 +32,7 @@ class Settings(BaseSettings):
     replica_url: str | None = Field(
         default=None, description="postgresql://… of a streaming replica that GraphQL queries may read from."
     )
-    redis_url: str | None = Field(default=None, description="redis://… of a real server.")
+    redis_url: str | None = Field(default=None, description="redis://… of a real server, or redis+sentinel://….")
     host: str = Field(default="127.0.0.1", description="The address the API listens on.")
     port: int = Field(
         default=8000,
@@ -42,7 +43,15 @@ class Settings(BaseSettings):
     )
     demo: bool = Field(default=False, description="Offer the demo people to sign in as, without a token.")
     demo_calls: bool = Field(default=False, description="Let calls come and go on the demo team.")
-    database_pool_size: int = Field(default=10, ge=1, le=1000, description="Connections per process.")
+    drain_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=300,
+        description="How long an API process that is told to stop still takes requests, while /readyz says 503.",
+    )
+    database_pool_size: int = Field(
+        default=10, ge=1, le=1000, description="Connections of a process for teams; half as many serve what is of all."
+    )
     streams_per_user: int = Field(
         default=100, ge=1, le=1_000_000, description="Subscriptions that a user may have open in one API process."
     )
@@ -93,7 +102,9 @@ class Settings(BaseSettings):
     mail_from: str | None = Field(default=None, description="The address that mails come from.")
     oidc_issuer: str | None = Field(default=None, description="Issuer whose JWTs are accepted as bearer tokens.")
     oidc_audience: str | None = Field(default=None, description="The `aud` that such a JWT must hold.")
-    oidc_algorithm: Literal["RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "EdDSA"] = "RS256"
+    oidc_algorithm: Literal["RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "EdDSA"] = Field(
+        default="RS256", description="By which the issuer signs: RS256, RS384, RS512, ES256, ES384, PS256 or EdDSA."
+    )
     oidc_jwks_url: str | None = Field(
         default=None, description="Where the issuer's keys are; found by discovery if unset."
     )
@@ -105,7 +116,14 @@ class Settings(BaseSettings):
         default=None, description="Where traces go by OTLP over HTTP, such as http://collector:4318; nowhere if unset."
     )
     traces_share: float = Field(default=1.0, ge=0, le=1, description="The share of traces that is recorded.")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="From which level on the log tells: debug, info, warning or error."
+    )
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, url: str | None) -> str | None:
+        return check_address(url) if url else url
 
     def secret_box(self) -> SecretBox | None:
         """What encrypts stored secrets; None where no key is set.
@@ -155,9 +173,15 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         problems = "; ".join(
-            f"{_variable(str(item['loc'][0]))}: {item['msg']} (it is {item['input']!r})" for item in error.errors()
+            f"{_variable(str(item['loc'][0]))}: {item['msg']}{_shown(item['loc'][0], item['input'])}"
+            for item in error.errors()
         )
         raise Invalid(f"The environment does not fit: {problems}") from error
+
+
+def _shown(location: int | str, value: object) -> str:
+    # An address may hold a password.
+    return "" if str(location).endswith("_url") else f" (it is {value!r})"
 
 
 def _variable(location: str) -> str:

@@ -1,5 +1,9 @@
 """Every key and timing of the workers, with its unit."""
 
+MIGRATION_SECONDS = 2.0
+"""How often a worker that is newer than the database looks whether `sideline migrate` has run."""
+HINT_SECONDS = 10.0
+"""How long what a hint asks for may take: to claim. A hint whose end Redis lost is taken up 10 s after that."""
 SWEEP_SECONDS = 2.0
 """How often PostgreSQL is asked for work that no hint has brought."""
 JOBS_AT_ONCE = 4

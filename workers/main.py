@@ -16,11 +16,12 @@ from uuid import UUID, uuid4
 
 import structlog
 from arq import Worker, func
-from arq.connections import ArqRedis, RedisSettings, create_pool
+from arq.connections import ArqRedis
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from domain import bodies, database, events, idempotency, integrations, jobs, plan_invitations, webhooks
+from domain.courier import open_redis
 from domain.exports import files as export_files
 from domain.gauges import watched
 from domain.jobs import hint_channel
@@ -79,8 +80,7 @@ class JobWorker:
         self, redis_url: str, holder: str | None = None, *, handlers: Mapping[str, Handler] = HANDLERS
     ) -> None:
         self._handlers = handlers
-        self.redis_settings = RedisSettings.from_dsn(redis_url)
-        self.redis_settings.conn_retries = 0
+        self._redis = open_redis(redis_url, ArqRedis)
         self.holder = holder or f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         waiting = frozenset(handlers) & WAITING_KINDS
         self._places = (
@@ -91,7 +91,6 @@ class JobWorker:
         self._hints: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._stopping = False
-        self._redis: ArqRedis | None = None
 
     def stop(self) -> None:
         """Claim nothing more; give back what is running."""
@@ -119,6 +118,7 @@ class JobWorker:
             await asyncio.wait({listening, *running}, timeout=constants.STOP_SECONDS)
             if self._hints:
                 await asyncio.wait(self._hints, timeout=1.0)
+            await self._redis.aclose()
             log.info("worker.stopped", holder=self.holder)
 
     async def _claim_while_free(self, job_id: UUID | None = None) -> None:
@@ -158,18 +158,17 @@ class JobWorker:
         task.add_done_callback(self._hints.discard)
 
     async def _publish(self, job_id: UUID) -> None:
-        if self._redis is not None:
-            try:
-                await self._redis.publish(hint_channel(job_id), b"changed")
-            except (RedisError, OSError) as error:
-                log.warning("worker.hint_lost", job=str(job_id), error=repr(error))
+        try:
+            await self._redis.publish(hint_channel(job_id), b"changed")
+        except (RedisError, OSError) as error:
+            log.warning("worker.hint_lost", job=str(job_id), error=repr(error))
 
     async def _listen(self) -> None:
         """Let arq bring hints; when Redis is away, try again, while the sweeper goes on."""
         failures = 0
-        while True:
+        while not self._stopping:
             try:
-                self._redis = await create_pool(self.redis_settings)
+                await self._redis.ping()
                 failures = 0
                 worker = Worker(
                     functions=[func(self._on_hint, name=jobs.RUN_FUNCTION, keep_result=0, max_tries=1)],  # type: ignore[arg-type]
@@ -178,6 +177,7 @@ class JobWorker:
                     handle_signals=False,
                     poll_delay=0.2,
                     max_jobs=constants.JOBS_AT_ONCE,
+                    job_timeout=constants.HINT_SECONDS,
                 )
                 await worker.async_run()
             except (TimeoutError, RedisError, OSError) as error:
@@ -201,7 +201,7 @@ async def _first(waits: set[Any], seconds: float) -> None:
 async def loops(settings: Settings, worker: JobWorker | None = None) -> AsyncIterator[None]:
     """The relay, the evaluator, the deliverer, scheduled actions, messages, the schedule and the upkeep, while the
     context is open."""
-    redis = Redis.from_url(settings.require_redis_url(), socket_timeout=constants.REDIS_SECONDS)
+    redis = open_redis(settings.require_redis_url(), Redis, answer_seconds=constants.REDIS_SECONDS)
     relay = Loop("relay", Relay(redis).step, constants.RELAY_SECONDS)
     evaluator = Loop("evaluator", Evaluator(redis).step, constants.EVALUATION_SECONDS)
     granter = Loop("accolades", AccoladeGranter().step, constants.ACCOLADE_POLL_SECONDS)
@@ -277,8 +277,15 @@ async def forget_the_old() -> bool:
     return False
 
 
+async def _await_migrations() -> None:
+    while True:
+        if await database.is_migrated():
+            return
+        await asyncio.sleep(constants.MIGRATION_SECONDS)
+
+
 async def work(settings: Settings, started: Callable[[JobWorker], None] = lambda _worker: None) -> None:
-    """Connect, and work until SIGTERM or SIGINT.
+    """Connect, wait until the database has what this version needs, and work until SIGTERM or SIGINT.
 
     Raises:
         Invalid: an address is missing.
@@ -288,6 +295,7 @@ async def work(settings: Settings, started: Callable[[JobWorker], None] = lambda
     wire = wire_of(settings)
     end_traces = start_traces(settings, "sideline-worker")
     try:
+        await _await_migrations()
         tester = EndpointTester(private_allowed=settings.webhooks_to_private_addresses, box=settings.secret_box())
         syncer = Syncer(wire)
         inviter = Inviter(wire, mailers_of(settings), settings.mail_from or "sideline@localhost")

@@ -6,6 +6,7 @@ import importlib.util
 import secrets
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import redis
@@ -37,12 +38,14 @@ class EmbeddedRedis:
     Args:
         folder: Everything of it; made if need be.
         durable: Keep an append-only file, written every second; False for tests.
+        more: Further lines of its configuration, for tests.
     """
 
-    def __init__(self, folder: Path, *, durable: bool = True) -> None:
+    def __init__(self, folder: Path, *, durable: bool = True, more: Sequence[str] = ()) -> None:
         self.folder = folder.resolve()
         self.log = self.folder / "redis.log"
         self.durable = durable
+        self.more = more
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
         self._password = ""
@@ -78,6 +81,7 @@ class EmbeddedRedis:
             'save ""',
             f"appendonly {'yes' if self.durable else 'no'}",
             "appendfsync everysec",
+            *self.more,
         ]
         with self.log.open("ab") as output:
             # The configuration comes by standard input, so that no list of processes shows the password; the folder is

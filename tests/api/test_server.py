@@ -3,22 +3,30 @@
 Invariants:
 A. When there are too many connections, the one that has asked nothing for longest makes room, and none that asks.
 B. Who fetches an answer goes on being served, however slowly; who does not is noticed.
+C. A WebSocket whose other side is closing it does not keep the process from stopping in good order.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from api.server import STALLED_BYTES, STALLED_SECONDS, Room, _Finished
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from api.server import STALLED_BYTES, STALLED_SECONDS, Room, WebSocketProtocol, _Finished
 
 
 class Transport:
     def __init__(self) -> None:
         self.aborted = False
+        self.closed = False
         self.unsent = 0
 
     def abort(self) -> None:
         self.aborted = True
+
+    def close(self) -> None:
+        self.closed = True
 
     def get_write_buffer_size(self) -> int:
         return self.unsent
@@ -61,3 +69,13 @@ def test_who_does_not_fetch_is_noticed() -> None:
     assert not finished.stalled(transport, now)
     transport.unsent -= STALLED_BYTES - 1
     assert finished.stalled(transport, now + 1.1 * STALLED_SECONDS)
+
+
+def test_a_socket_that_is_closing_is_let_go() -> None:
+    protocol: Any = WebSocketProtocol.__new__(WebSocketProtocol)
+    protocol.transport = Transport()
+    protocol.conn = ServerProtocol(state=State.CLOSING)
+    protocol.handshake_complete, protocol.close_sent = True, False
+    protocol.stop_keepalive = lambda: None
+    protocol.shutdown()
+    assert protocol.transport.closed
