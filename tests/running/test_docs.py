@@ -24,7 +24,6 @@ from typer.main import get_command
 from cli.definitions import main as definitions
 from cli.definitions import variables
 from cli.main import app
-from domain.database import ALL_TEAMS, acquire
 from domain.metrics import BASE_SUM_NAMES, NO_SUMS, compute
 from domain.models.goals import GoalPeriod
 from domain.pacing import GoalStatus, Part, Proration, Thresholds, merged, told_status
@@ -182,28 +181,6 @@ def test_every_variable_is_told() -> None:
     assert [name for name in known if f"`{name}" not in told] == []
     environment = (ROOT / "deploy" / "environment.example").read_text()
     assert set(re.findall(r"\bSIDELINE_[A-Z0-9_]+", environment)) <= known
-
-
-async def test_what_distribution_rests_on(database: str) -> None:
-    """C. As the operator's book has it: one sequence, and the indexes that do not start with the team."""
-    async with acquire(ALL_TEAMS) as connection:
-        sequences = [row[0] for row in await connection.fetch("SELECT sequencename FROM pg_sequences")]
-        rows = await connection.fetch(
-            """
-            SELECT i.indrelid::regclass::text AS of, a.attname AS first, format_type(a.atttypid, NULL) AS type
-            FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid AND c.relnamespace = 'public'::regnamespace
-            LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-            WHERE a.attname IS DISTINCT FROM 'team_id'
-            """
-        )
-        years = await connection.fetchval("SELECT count(*) FROM pg_partition_tree('activities') WHERE isleaf")
-    assert years > 20
-    assert all(name.startswith("tortoise_migrations") for name in sequences), sequences
-    # An expression, over lower(email), has no column.
-    looked_up = {"id", "digest", "external_ids", "kind", None}
-    for row in rows:
-        by_time = row["type"] in ("timestamp with time zone", "date")
-        assert by_time or row["first"] in looked_up or row["of"] == "tortoise_migrations", dict(row)
 
 
 def test_definitions_are_generated() -> None:
