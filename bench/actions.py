@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -25,6 +23,7 @@ from redis.asyncio import Redis
 
 from bench.bare_arq import FUNCTION, QUEUE
 from bench.measure import Comparison
+from bench.processes import running
 from domain import database, teams
 from domain.actions import GOAL_REMINDER, NewAction, put_actions
 from domain.database import ALL_TEAMS, acquire, transaction
@@ -41,29 +40,8 @@ LEAD_SECONDS = 6.0
 LONGEST_SECONDS = 900.0
 
 
-@contextmanager
-def _processes(module: str, **environment: str) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Worker processes, stopped at the end by their own ids."""
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-m", module],
-            env={**os.environ, **environment},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for _ in range(WORKERS)
-    ]
-    try:
-        yield running
-    finally:
-        for process in running:
-            process.terminate()
-        for process in running:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+def _workers(module: str, environment: Mapping[str, str]) -> AbstractContextManager[object]:
+    return running([([sys.executable, "-m", module], environment)] * WORKERS)
 
 
 async def _make(count: int) -> list[UUID]:
@@ -114,7 +92,7 @@ async def _ours(count: int, database_url: str, redis_url: str) -> float:
             due,
         )
         await connection.execute("ANALYZE scheduled_actions")
-    with _processes("workers", SIDELINE_DATABASE_URL=database_url, SIDELINE_REDIS_URL=redis_url):
+    with _workers("workers", {"SIDELINE_DATABASE_URL": database_url, "SIDELINE_REDIS_URL": redis_url}):
         began = time.monotonic()
         async with acquire(ALL_TEAMS) as connection:
             while True:
@@ -147,7 +125,7 @@ async def _ours(count: int, database_url: str, redis_url: str) -> float:
     return float((row["last"] - due).total_seconds())
 
 
-async def _floor(count: int, redis_url: str) -> float:
+async def bare_arq_seconds(count: int, redis_url: str) -> float:
     """Seconds from when all jobs are due until arq's queue is empty."""
     redis = Redis.from_url(redis_url)
     try:
@@ -162,7 +140,7 @@ async def _floor(count: int, redis_url: str) -> float:
                     pipeline.psetex(job_key_prefix + job_id, 3_600_000, body)
                     pipeline.zadd(QUEUE, {job_id: due_ms})
                 await pipeline.execute()
-        with _processes("bench.bare_arq", SIDELINE_REDIS_URL=redis_url):
+        with _workers("bench.bare_arq", {"SIDELINE_REDIS_URL": redis_url}):
             began = time.monotonic()
             while await redis.zcard(QUEUE) and time.monotonic() - began < LONGEST_SECONDS:
                 await asyncio.sleep(0.2)
@@ -179,11 +157,12 @@ async def measure(database_url: str, redis_url: str, *, count: int = ACTIONS) ->
     await database.connect(database_url, pool_size=4)
     try:
         ours = await _ours(count, database_url, redis_url)
-        floor = await _floor(count, redis_url)
+        floor = await bare_arq_seconds(count, redis_url)
     finally:
         await database.disconnect()
     detail = f"the last of {count} ended {ours:.1f} s after it was due, arq's {floor:.1f} s; {WORKERS} workers each"
-    return [Comparison("scheduled actions due at once", ours / max(floor, 0.001), GOAL, detail)]
+    ratio = ours / max(floor, 0.001)
+    return [Comparison("scheduled actions due at once", ratio, GOAL, detail, ours=ours, floor=floor, unit="s")]
 
 
 if __name__ == "__main__":

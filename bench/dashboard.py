@@ -7,49 +7,17 @@ by now is the goal itself.
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
-import asyncpg
-import orjson
-from starlette.applications import Starlette
+from bench.floors import Floored, measure_all, serving
+from bench.measure import Comparison
+from bench.people import ASKED, RATE, REPS, Quarters, Staff, fill_rollups, make_staff, set_goals, settle
+from domain.metrics import BASE_SUM_NAMES, BASE_SUMS, METRICS, sql_expression
 
-from api.app import create_app
-from bench.measure import Comparison, compare
-from domain import goals, teams
-from domain.database import ALL_TEAMS, acquire, transaction
-from domain.goals import SetGoals, Subject
-from domain.identity import identify_user
-from domain.metrics import BASE_SUM_NAMES, BASE_SUMS, METRICS, RATIO_STEP, sql_expression
-from domain.models.goals import GoalPeriod
-from domain.settings import Settings
-from domain.tokens import create_token
-
-REPS = 500
-GROUPS = 24
-GOAL = 2.0
-ROUNDS = 40
+GOAL = 1.5
 TOP = 50
-RATE = "REPLY_RATE"
-ASKED = {
-    "CALLS_LOGGED": (GoalPeriod.MONTH, "200"),
-    "CALLS_CONNECTED": (GoalPeriod.MONTH, "190"),
-    "EMAILS_SENT": (GoalPeriod.MONTH, "210"),
-    "EMAILS_REPLIED": (GoalPeriod.MONTH, "220"),
-    "MEETINGS_BOOKED": (GoalPeriod.MONTH, "180"),
-    "MEETINGS_HELD": (GoalPeriod.QUARTER, "600"),
-    "CONVERSATIONS_RECORDED": (GoalPeriod.QUARTER, "650"),
-    "TASKS_COMPLETED": (GoalPeriod.MONTH, "200"),
-    "CLOSED_WON_COUNT": (GoalPeriod.QUARTER, "620"),
-    "CLOSED_WON_AMOUNT": (GoalPeriod.QUARTER, "320000"),
-    RATE: (GoalPeriod.QUARTER, "0.8"),
-}
-"""By metric, what the reps of the middle size are asked for."""
-SIZES = ("0.8", "0.9", "1", "1.1", "1.2")
 
 _CELL = "metric value previous change"
 _CELL_WITH_GOAL = f"{_CELL} goal attainment progress {{ status }}"
@@ -60,96 +28,11 @@ query Bench($range: RangeInput!) {
     metrics { CELL }
     groups { group { id name } metrics { CELL } }
     reps(first: 50, sortBy: CLOSED_WON_AMOUNT) {
-      totalCount
       nodes { rank user { id name } metrics { CELL } }
     }
   }
 }
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Quarters:
-    """The last quarter that is over, and the one before."""
-
-    first: date
-    last: date
-    before: date
-
-    @classmethod
-    def until(cls, today: date) -> Quarters:
-        """As of a day."""
-        running = date(today.year, (today.month - 1) // 3 * 3 + 1, 1)
-        starts = [running]
-        for _ in range(2):
-            end = starts[-1] - timedelta(days=1)
-            starts.append(date(end.year, (end.month - 1) // 3 * 3 + 1, 1))
-        return cls(starts[1], running - timedelta(days=1), starts[2])
-
-
-async def _team(quarters: Quarters, reps: int) -> tuple[UUID, str]:
-    async with acquire(ALL_TEAMS) as connection:
-        team_id = await teams.create_team(connection, name="Dashboard")
-        admin = await teams.role_named(connection, team_id, teams.ADMIN)
-        user = await teams.role_named(connection, team_id, teams.USER)
-        boss = await teams.create_user(
-            connection, team_id, name="Boss", email="boss@example.test", role_id=admin, is_rep=False
-        )
-        groups = [await teams.create_group(connection, team_id, f"Group {number:02}") for number in range(GROUPS)]
-        for number in range(reps):
-            await teams.create_user(
-                connection,
-                team_id,
-                name=f"Rep {number:03}",
-                email=f"rep{number}@dashboard.test",
-                role_id=user,
-                group_id=groups[number % GROUPS],
-            )
-        names = ", ".join(BASE_SUM_NAMES)
-        # Amounts with cents: no two reps share a rank, so that both sides put the same ones first.
-        values = ", ".join(
-            "(random() * 9999)::numeric(8, 2)" if base.money else "(random() * 20)::int" for base in BASE_SUMS
-        )
-        await connection.execute(
-            f"""
-            INSERT INTO rollup_days (team_id, user_id, day, {names})
-            SELECT u.team_id, u.id, d.day, {values} FROM users u,
-                generate_series($2::date - 180, $3::date + 90, '1 day') d (day)
-            WHERE u.team_id = $1 AND u.is_rep AND extract(isodow FROM d.day) < 6
-            """,
-            team_id,
-            quarters.before,
-            quarters.last,
-        )
-        sums = ", ".join(f"sum({name})" for name in BASE_SUM_NAMES)
-        await connection.execute(
-            f"""
-            INSERT INTO rollup_months (team_id, user_id, month, {names})
-            SELECT team_id, user_id, date_trunc('month', day)::date, {sums} FROM rollup_days WHERE team_id = $1
-            GROUP BY 1, 2, 3
-            """,
-            team_id,
-        )
-        for feed in sorted({metric.feed.value for metric in METRICS.values()}):
-            await connection.execute(
-                "INSERT INTO team_feeds (id, team_id, feed) VALUES (uuidv7(), $1, $2)", team_id, feed
-            )
-        token = await create_token(connection, team_id, boss, name="bench")
-        await _set_goals(team_id, boss, quarters.before)
-        await connection.execute("ANALYZE")
-    return team_id, token.text
-
-
-async def _set_goals(team_id: UUID, boss: UUID, first: date) -> None:
-    async with transaction(team_id) as connection:
-        viewer = await identify_user(connection, team_id, boss)
-        assert viewer is not None, "the boss has just been made"
-        rows = await connection.fetch("SELECT id FROM users WHERE team_id = $1 AND is_rep ORDER BY id", team_id)
-        for metric, (period, middle) in ASKED.items():
-            for place, size in enumerate(SIZES):
-                subjects = tuple(Subject(row["id"], None, ()) for row in rows[place :: len(SIZES)])
-                request = SetGoals(metric, period, Decimal(middle) * Decimal(size), subjects, effective_from=first)
-                await goals.set_goals(connection, viewer, request, datetime.now(UTC))
 
 
 def _floor_sql(*, goals_too: bool) -> str:
@@ -226,8 +109,9 @@ _ASKED = f"""
     )"""
 
 
-def _floor_json(rows: list[Any], *, goals_too: bool) -> bytes:
-    sections: dict[int, list[Any]] = {0: [], 1: [], 2: []}
+def _shape(rows: Sequence[Any], quarters: Quarters, *, goals_too: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {"from": str(quarters.first), "to": str(quarters.last), "metrics": [], "groups": []}
+    nodes = []
     for row in rows:
         section, row_id, name, place, *numbers = row
         cells, at = [], 0
@@ -241,114 +125,34 @@ def _floor_json(rows: list[Any], *, goals_too: bool) -> bytes:
                     at += 3
                 cell |= {"goal": goal, "attainment": attainment, "progress": status and {"status": status}}
             cells.append(cell)
-        sections[section].append({"id": row_id, "name": name, "rank": place, "metrics": cells})
-    return orjson.dumps(sections, option=orjson.OPT_NON_STR_KEYS, default=str)
+        if section == 0:
+            found["metrics"] = cells
+        elif section == 1:
+            found["groups"].append({"group": {"id": row_id, "name": name}, "metrics": cells})
+        else:
+            nodes.append({"rank": place, "user": {"id": row_id, "name": name}, "metrics": cells})
+    return {"teamDashboard": {**found, "reps": {"nodes": nodes}}}
+
+
+def _question(staff: Staff, quarters: Quarters, *, goals_too: bool) -> Floored:
+    return Floored(
+        f"team dashboard{' with goals' if goals_too else ''}, {len(staff.reps)} reps",
+        _DOCUMENT.replace("CELL", _CELL_WITH_GOAL if goals_too else _CELL),
+        _floor_sql(goals_too=goals_too),
+        lambda rows: _shape(rows, quarters, goals_too=goals_too),
+        {"range": {"from": str(quarters.first), "to": str(quarters.last)}},
+        (staff.team_id, quarters.first, quarters.before, quarters.last),
+        GOAL,
+    )
 
 
 async def measure(database_url: str, redis_url: str, reps: int = REPS) -> list[Comparison]:
     """So many reps, one quarter beside the one before, all metrics, group rows, the top 50 reps; twice."""
-    settings = Settings(database_url=database_url, redis_url=redis_url, cost_per_minute=10**12)
-    app = create_app(settings)
-    async with app.router.lifespan_context(app):
+    async with serving(database_url, redis_url) as app:
         quarters = Quarters.until(datetime.now(UTC).date() - timedelta(days=1))
-        team_id, token = await _team(quarters, reps)
-        bare = await asyncpg.connect(database_url, server_settings={"jit": "off"})
-        try:
-            return [
-                await _compare(app, bare, team_id, token, quarters, reps, goals_too=goals_too)
-                for goals_too in (False, True)
-            ]
-        finally:
-            await bare.close()
-
-
-async def _compare(
-    app: Starlette,
-    bare: Any,
-    team_id: UUID,
-    token: str,
-    quarters: Quarters,
-    reps: int,
-    *,
-    goals_too: bool,
-) -> Comparison:
-    document = {
-        "query": _DOCUMENT.replace("CELL", _CELL_WITH_GOAL if goals_too else _CELL),
-        "variables": {"range": {"from": str(quarters.first), "to": str(quarters.last)}},
-    }
-    body = orjson.dumps(document)
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/graphql",
-        "raw_path": b"/graphql",
-        "root_path": "",
-        "scheme": "http",
-        "query_string": b"",
-        "http_version": "1.1",
-        "server": ("localhost", 80),
-        "headers": [
-            (b"host", b"localhost"),
-            (b"content-type", b"application/json"),
-            (b"authorization", f"Bearer {token}".encode()),
-        ],
-    }
-    answer, out = bytearray(), bytearray()
-
-    async def ours() -> None:
-        answer.clear()
-        asked = False
-
-        async def receive() -> dict[str, Any]:
-            nonlocal asked
-            if asked:
-                # The client stays: whoever waits for it to leave waits.
-                await asyncio.Event().wait()
-            asked = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send(message: dict[str, Any]) -> None:
-            answer.extend(message.get("body", b""))
-
-        await app({**scope}, receive, send)  # type: ignore[arg-type]
-
-    statement = _floor_sql(goals_too=goals_too)
-
-    async def floor() -> None:
-        rows = await bare.fetch(statement, team_id, quarters.first, quarters.before, quarters.last)
-        out[:] = _floor_json(rows, goals_too=goals_too)
-
-    name = f"team dashboard{' with goals' if goals_too else ''}, {reps} reps"
-    found = await compare(name, ours, floor, goal=GOAL, rounds=ROUNDS)
-    _check(orjson.loads(bytes(answer)), orjson.loads(bytes(out)), goals_too=goals_too)
-    return found
-
-
-def _check(answer: Any, floor: Any, *, goals_too: bool) -> None:
-    """Both said the same."""
-    assert "errors" not in answer, answer["errors"]
-    found = answer["data"]["teamDashboard"]
-    ours = [
-        [found["metrics"]],
-        [row["metrics"] for row in found["groups"]],
-        [row["metrics"] for row in found["reps"]["nodes"]],
-    ]
-    numbers = ("value", "previous", "change", *(("goal", "attainment") if goals_too else ()))
-    goals_seen = 0
-    for section, rows in enumerate(ours):
-        bare = floor[str(section)]
-        assert len(rows) == len(bare), (section, len(rows), len(bare))
-        for mine, its in zip(rows, bare, strict=True):
-            for cell, other in zip(mine, its["metrics"], strict=True):
-                for name in numbers:
-                    assert (cell[name] is None) == (other[name] is None), (section, cell, other)
-                    if cell[name] is not None:
-                        # Halves: SQL rounds them away from zero, we to even.
-                        distance = abs(Decimal(cell[name]) - Decimal(other[name]))
-                        assert distance <= 2 * RATIO_STEP, (section, cell, other)
-                if goals_too:
-                    assert cell["progress"] == other["progress"], (section, cell, other)
-                    goals_seen += cell["goal"] is not None
-    # Groups and the team have no goals for a rate: targets of rates do not add up.
-    sums = len(ASKED) - 1
-    assert not goals_too or goals_seen == len(ours[2]) * len(ASKED) + (1 + GROUPS) * sums, goals_seen
+        staff = await make_staff("Dashboard", reps)
+        await fill_rollups(staff, quarters.before - timedelta(days=180), quarters.last + timedelta(days=90))
+        await set_goals(staff, quarters.before)
+        await settle(database_url)
+        questions = [_question(staff, quarters, goals_too=goals_too) for goals_too in (False, True)]
+        return await measure_all(app, database_url, staff.token, questions)
