@@ -32,7 +32,7 @@ async def until(look: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> N
             await asyncio.sleep(0.05)
 
 
-async def test_killed_in_the_middle(fresh_database: str, redis_url: str) -> None:
+async def test_killed_in_the_middle(emptied_database: str, redis_url: str) -> None:
     async with acquire(ALL_TEAMS) as connection:
         team = await make_team(connection)
         user = await make_user(connection, team, await make_role(connection, team))
@@ -54,7 +54,7 @@ async def test_killed_in_the_middle(fresh_database: str, redis_url: str) -> None
         # The effect cannot be written for now: the worker waits in the middle of its transaction.
         async with transaction(ALL_TEAMS) as blocker:
             await blocker.execute("LOCK TABLE outgoing_messages IN SHARE MODE")
-            first = start(fresh_database, redis_url)
+            first = start(emptied_database, redis_url)
             processes.append(first)
 
             async def in_the_middle() -> bool:
@@ -78,7 +78,7 @@ async def test_killed_in_the_middle(fresh_database: str, redis_url: str) -> None
         async with acquire(ALL_TEAMS) as connection:
             # The time of the lease has passed.
             await connection.execute("UPDATE scheduled_actions SET leased_until = now() - interval '1 second'")
-        processes += [start(fresh_database, redis_url) for _ in range(2)]
+        processes += [start(emptied_database, redis_url) for _ in range(2)]
 
         async def all_done() -> bool:
             return await states() == {"SUCCEEDED": COUNT}

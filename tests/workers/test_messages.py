@@ -128,7 +128,7 @@ class Team:
 
 
 @pytest.fixture
-async def team(fresh_database: str) -> Team:
+async def team(emptied_database: str) -> Team:
     return await Team().open()
 
 
