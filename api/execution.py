@@ -26,6 +26,7 @@ from opentelemetry import trace
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from api.object_plans import Keys, ObjectPlan, Place, begun, class_of, places_of, plan_object, references_of, wanted
+from api.row_plans import RowPlanner
 from api.schema.metrics import MetricRow, change, change_ratio, shown_goal
 from api.schema.scalars import decimal_text
 from api.traces import root_span, spanned
@@ -55,6 +56,10 @@ class _Plan:
     progress: dict[str, tuple[tuple[str, _ProgressCell], ...]]
     wants_previous: bool
     wants_goals: bool
+
+    def waits(self, row: MetricRow) -> bool:
+        """Whether something has to be brought for a row first."""
+        return bool(self.trends) or (self.wants_goals and row.known_goals is None)
 
 
 _PLAIN = frozenset(
@@ -121,6 +126,7 @@ class SidelineExecutor(StrawberryGraphQLCoreExecutionContext):
         # What is planned is kept with its plan, so that its id cannot be given to something else.
         self._metric_plans: dict[int, tuple[Any, _Plan | None]] = {}
         self._object_plans: dict[int, tuple[Any, ObjectPlan | None]] = {}
+        self._rows = RowPlanner(self.schema, self.collect_subfields, self._metric_cells)
         self._reference_places: dict[tuple[int, type], tuple[Any, list[Place]]] = {}
         if is_traced():
             # Fields of a request that nobody traces go no way around.
@@ -147,17 +153,20 @@ class SidelineExecutor(StrawberryGraphQLCoreExecutionContext):
         self, return_type: Any, field_details_list: Any, info: Any, path: Any, result: Any, position_context: Any
     ) -> Any:
         """Complete a list; what its objects refer to is brought for all of them before."""
-        keys = self._keys(return_type.of_type, field_details_list, result) if type(result) is list else ()
-        complete = partial(
+        ordinary = partial(
             super().complete_list_value, return_type, field_details_list, info, path, result, position_context
         )
+        if type(result) is not list or not result or is_leaf_type(get_nullable_type(return_type.of_type)):
+            return ordinary()
+        keys = self._keys(return_type.of_type, field_details_list, result)
+        # Within a fragment that comes later, fields have ways of their own.
+        planner = self._rows if position_context is None else None
+        complete = partial(_rows_of, planner, return_type, field_details_list, info, result, ordinary)
         return _brought(keys, complete) if keys else complete()
 
     def _keys(self, item_type: Any, field_details_list: Any, items: list[Any]) -> Sequence[Keys]:
         """What the objects of a list refer to and was not brought yet; they may be of several types."""
         nullable = get_nullable_type(item_type)
-        if is_leaf_type(nullable) or not items:
-            return ()
         by_class: dict[type, list[Any]] = {}
         for item in items:
             by_class.setdefault(type(item), []).append(item)
@@ -234,10 +243,16 @@ class SidelineExecutor(StrawberryGraphQLCoreExecutionContext):
         if type(result) is MetricRow:
             plan = self._metric_plan(return_type, field_details_list)
             if plan is not None:
-                if plan.trends or (plan.wants_goals and result.known_goals is None):
-                    return _load_and_apply(plan, result)
-                return _apply(plan, result, {}, result.known_goals)
+                return (
+                    _load_and_apply(plan, result)
+                    if plan.waits(result)
+                    else _apply(plan, result, {}, result.known_goals)
+                )
         return super().complete_value(return_type, field_details_list, info, path, result, position_context)
+
+    def _metric_cells(self, return_type: Any, field_details_list: Any, row: MetricRow) -> list[dict[str, Any]] | None:
+        plan = self._metric_plan(return_type, field_details_list)
+        return None if plan is None or plan.waits(row) else _apply(plan, row, {}, row.known_goals)
 
     def _metric_plan(self, return_type: Any, field_details_list: Any) -> _Plan | None:
         known = self._metric_plans.get(id(field_details_list))
@@ -296,6 +311,18 @@ class SidelineExecutor(StrawberryGraphQLCoreExecutionContext):
 
 async def _awaited(plan: ObjectPlan, read: dict[str, Any], rest: Awaitable[dict[str, Any]]) -> dict[str, Any]:
     return plan.whole(read, await rest)
+
+
+def _rows_of(
+    planner: RowPlanner | None, return_type: Any, details: Any, info: Any, items: list[Any], ordinary: Callable[[], Any]
+) -> Any:
+    if planner is not None:
+        try:
+            return planner.read(return_type, details, info, items)
+        except Exception:
+            # What is wrong is met again, and told with its path.
+            return ordinary()
+    return ordinary()
 
 
 async def _brought(keys: Iterable[Keys], complete: Callable[[], Any]) -> Any:

@@ -37,10 +37,11 @@ _Resolver = TypeVar("_Resolver", bound=Callable[..., Any])
 _Result = TypeVar("_Result")
 _Grouped = Mapping[str, Sequence[Any]]
 
-_AS_IT_IS: dict[Any, type] = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool, GraphQLInt: int}
+AS_IT_IS: dict[Any, type] = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool, GraphQLInt: int}
 """Values of these very types are in the answer what they are in Python."""
 _END_OF_INT = 2**31
-_MISSING = object()
+UNFIT = object()
+"""In a value's place: the ordinary way is to be taken."""
 DEEPEST = 3
 """How many plain objects a reference may lie below the objects of the list: an edge, its rep, the rep's user."""
 
@@ -60,7 +61,7 @@ def _once_a_definition(look: Callable[[Any], _Result]) -> Callable[[Any], _Resul
 
 
 @dataclass(frozen=True, slots=True)
-class _Leaf:
+class Leaf:
     """A field that is an attribute.
 
     Args:
@@ -75,6 +76,21 @@ class _Leaf:
     convert: Callable[[Any], Any]
     nullable: bool
 
+    def shown(self, value: Any) -> Any:
+        """What a value is in the answer; `UNFIT` of one that the field does not promise."""
+        if type(value) is self.kind:
+            return value if type(value) is not int or -_END_OF_INT <= value < _END_OF_INT else UNFIT
+        if value is None:
+            return None if self.nullable else UNFIT
+        if value is UNFIT or isinstance(value, Exception):
+            return UNFIT
+        try:
+            converted = self.convert(value)
+        except Exception:
+            # The ordinary way meets it again, and tells of it with its path.
+            return UNFIT
+        return UNFIT if converted is None or converted is Undefined else converted
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectPlan:
@@ -88,7 +104,7 @@ class ObjectPlan:
     """
 
     type_name: str
-    leaves: tuple[tuple[str, _Leaf | None], ...]
+    leaves: tuple[tuple[str, Leaf | None], ...]
     rest: dict[str, Any]
     names: tuple[str, ...]
 
@@ -99,18 +115,9 @@ class ObjectPlan:
             if leaf is None:
                 found[name] = self.type_name
                 continue
-            value = getattr(source, leaf.attribute, _MISSING)
-            if type(value) is leaf.kind:
-                if type(value) is int and not -_END_OF_INT <= value < _END_OF_INT:
-                    return None
-                found[name] = value
-            elif value is None and leaf.nullable:
-                found[name] = None
-            else:
-                converted = _converted(leaf, value)
-                if converted is None or converted is Undefined:
-                    return None
-                found[name] = converted
+            value = found[name] = leaf.shown(getattr(source, leaf.attribute, UNFIT))
+            if value is UNFIT:
+                return None
         return found
 
     def whole(self, read: dict[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,23 +125,13 @@ class ObjectPlan:
         return {name: read[name] if name in read else rest[name] for name in self.names if name in read or name in rest}
 
 
-def _converted(leaf: _Leaf, value: Any) -> Any:
-    if value is _MISSING or isinstance(value, Exception):
-        return None
-    try:
-        return leaf.convert(value)
-    except Exception:
-        # The ordinary way meets it again, and tells of it with its path.
-        return None
-
-
 def plan_object(parent: GraphQLObjectType, grouped: _Grouped) -> ObjectPlan | None:
     """The plan of a selection; None if none of its fields is an attribute."""
-    leaves: list[tuple[str, _Leaf | None]] = []
+    leaves: list[tuple[str, Leaf | None]] = []
     rest: dict[str, Any] = {}
     for name, details in grouped.items():
         field_name = details[0].node.name.value
-        leaf = None if field_name == "__typename" else _leaf_of(parent.fields.get(field_name))
+        leaf = None if field_name == "__typename" else leaf_of(parent.fields.get(field_name))
         if leaf is None and field_name != "__typename":
             rest[name] = details
         else:
@@ -143,19 +140,19 @@ def plan_object(parent: GraphQLObjectType, grouped: _Grouped) -> ObjectPlan | No
 
 
 @_once_a_definition
-def _leaf_of(definition: Any) -> _Leaf | None:
+def leaf_of(definition: Any) -> Leaf | None:
     attribute = None if definition is None or definition.args else _attribute(definition)
     if attribute is None:
         return None
     nullable = get_nullable_type(definition.type)
     if not is_leaf_type(nullable):
         return None
-    return _Leaf(attribute, _AS_IT_IS.get(nullable), nullable.coerce_output_value, nullable is definition.type)
+    return Leaf(attribute, AS_IT_IS.get(nullable), nullable.coerce_output_value, nullable is definition.type)
 
 
 def _attribute(definition: Any) -> str | None:
     """The attribute that a field is, without a resolver, a permission or an extension."""
-    field = _strawberry_field(definition)
+    field = strawberry_field(definition)
     return field.python_name if field is not None and field.is_basic_field else None
 
 
@@ -165,7 +162,7 @@ def class_of(parent: GraphQLObjectType) -> type | None:
     return getattr(definition, "origin", None)
 
 
-def _strawberry_field(definition: Any) -> StrawberryField | None:
+def strawberry_field(definition: Any) -> StrawberryField | None:
     field = (definition.extensions or {}).get(GraphQLCoreConverter.DEFINITION_BACKREF)
     return field if isinstance(field, StrawberryField) else None
 
@@ -181,6 +178,11 @@ class Reference:
 
     loader: Callable[[Context], Loader[Any, Any]]
     key: Callable[[Any], Hashable | None]
+
+    def is_missing(self, source: Any, context: Context) -> bool:
+        """Whether what an object refers to was not brought yet."""
+        key = self.key(source)
+        return key is not None and bool(self.loader(context).missing((key,)))
 
 
 def refers_to(
@@ -199,7 +201,7 @@ def refers_to(
 @_once_a_definition
 def references_of(definition: Any) -> tuple[Reference, ...]:
     """What a field's resolver refers to."""
-    field = _strawberry_field(definition)
+    field = strawberry_field(definition)
     if field is None or field.base_resolver is None:
         return ()
     found: tuple[Reference, ...] = getattr(field.base_resolver.wrapped_func, "references", ())

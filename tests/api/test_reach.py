@@ -8,7 +8,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 REASONS = {
-    "api/app.py": "readiness",
     "api/authentication.py": "whose credential is this?",
     "api/hub.py": "events of all teams come by one stream",
     "api/live_calls.py": "whose dialer is this?",
