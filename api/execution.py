@@ -12,7 +12,7 @@ The other objects' plain attributes and references are planned as well: see api/
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import isawaitable, signature
@@ -54,12 +54,15 @@ class _Plan:
     fields: tuple[tuple[str, str], ...]
     trends: dict[str, _Trend]
     progress: dict[str, tuple[tuple[str, _ProgressCell], ...]]
+    wants_values: bool
     wants_previous: bool
     wants_goals: bool
 
     def waits(self, row: MetricRow) -> bool:
         """Whether something has to be brought for a row first."""
-        return bool(self.trends) or (self.wants_goals and row.known_goals is None)
+        if self.wants_goals and row.known_goals is None:
+            return True
+        return any(trend.interval not in row.known_trends for trend in self.trends.values())
 
 
 _PLAIN = frozenset(
@@ -76,6 +79,7 @@ _PLAIN = frozenset(
     }
 )
 _OF_GOALS = frozenset({"goal", "attainment", "progress"})
+_OF_VALUES = frozenset({"value"})
 _OF_PREVIOUS = frozenset({"previous", "change", "changeRatio"})
 
 
@@ -246,13 +250,13 @@ class SidelineExecutor(StrawberryGraphQLCoreExecutionContext):
                 return (
                     _load_and_apply(plan, result)
                     if plan.waits(result)
-                    else _apply(plan, result, {}, result.known_goals)
+                    else _apply(plan, result, result.known_trends, result.known_goals)
                 )
         return super().complete_value(return_type, field_details_list, info, path, result, position_context)
 
     def _metric_cells(self, return_type: Any, field_details_list: Any, row: MetricRow) -> list[dict[str, Any]] | None:
         plan = self._metric_plan(return_type, field_details_list)
-        return None if plan is None or plan.waits(row) else _apply(plan, row, {}, row.known_goals)
+        return None if plan is None or plan.waits(row) else _apply(plan, row, row.known_trends, row.known_goals)
 
     def _metric_plan(self, return_type: Any, field_details_list: Any) -> _Plan | None:
         known = self._metric_plans.get(id(field_details_list))
@@ -304,6 +308,7 @@ class SidelineExecutor(StrawberryGraphQLCoreExecutionContext):
             tuple(fields),
             trends,
             progress,
+            wants_values=bool(names & (_OF_VALUES | _OF_PREVIOUS | _OF_GOALS)),
             wants_previous=bool(names & _OF_PREVIOUS),
             wants_goals=wants_goals or bool(names & _OF_GOALS),
         )
@@ -341,17 +346,17 @@ async def _load_and_apply(plan: _Plan, row: MetricRow) -> list[dict[str, Any]]:
 
 
 def _apply(
-    plan: _Plan, row: MetricRow, steps: dict[TrendInterval, Any], goals: SubjectGoals | None
+    plan: _Plan, row: MetricRow, steps: Mapping[TrendInterval, Any], goals: SubjectGoals | None
 ) -> list[dict[str, Any]]:
     """Column by column, so that the loops over cells are the interpreter's own."""
     keys, available = row.keys, row.available
-    values = _shown(keys, available, row.sums.current)
     nothing: list[Any] = [None] * len(keys)
+    values = _shown(keys, available, row.sums.current) if plan.wants_values else nothing
     previous = nothing
     if plan.wants_previous and row.sums.previous is not None:
         previous = _shown(keys, available, row.sums.previous)
     stands: list[Progress | None] = nothing
-    if goals is not None:
+    if goals is not None and plan.wants_values:
         stands = [goals.progress(key, value) for key, value in zip(keys, values, strict=True)]
     columns: list[Iterable[Any]] = []
     for response_name, name in plan.fields:
@@ -401,7 +406,7 @@ def _texts(values: Iterable[Number | None]) -> list[str | None]:
 
 
 def _trend(
-    trend: _Trend, row: MetricRow, steps: dict[TrendInterval, Any], goals: SubjectGoals | None
+    trend: _Trend, row: MetricRow, steps: Mapping[TrendInterval, Any], goals: SubjectGoals | None
 ) -> list[list[dict[str, Any]]]:
     """The points of each metric."""
     names = [response for response, _make in trend.cells]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import strawberry
@@ -17,6 +17,14 @@ def fields_below(info: strawberry.Info[Any]) -> list[SelectedField]:
 def asks_for(fields: Sequence[SelectedField], names: Collection[str]) -> bool:
     """Whether one of some names is among the fields, or anywhere below them."""
     return any(field.name in names or asks_for(_fields(field.selections), names) for field in fields)
+
+
+def fields_named(fields: Sequence[SelectedField], name: str) -> Iterator[SelectedField]:
+    """The fields of a name among some, and anywhere below them."""
+    for field in fields:
+        if field.name == name:
+            yield field
+        yield from fields_named(_fields(field.selections), name)
 
 
 def _fields(selections: Sequence[Any]) -> list[SelectedField]:

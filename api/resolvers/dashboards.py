@@ -17,7 +17,7 @@ from strawberry.types.nodes import SelectedField
 from api.context import Context
 from api.loading import Loader
 from api.schema.metrics import MetricRow, TrendSource
-from api.selections import asks_for, fields_below
+from api.selections import asks_for, fields_below, fields_named
 from domain import access, dashboards, people
 from domain.access import Sight
 from domain.dashboards import Audience, RankingRequest, Rankings, SumsPair, TeamNumbers, TrendStep
@@ -33,6 +33,8 @@ from domain.periods import Comparison, Days, NamedRange, TrendInterval, compared
 DEFAULT_SORT = "CLOSED_WON_AMOUNT"
 _OF_GOALS = frozenset({"goal", "attainment", "progress"})
 """Fields that only goals answer."""
+_OF_ALL = frozenset({"metrics", "groups"})
+"""Fields of the team's dashboard that all reps together answer."""
 
 
 class RangeArgument(Protocol):
@@ -72,7 +74,7 @@ class _Trends:
         self._name = name
         self._audience = audience
         self._days = days
-        self._reps: dict[TrendInterval, Loader[UUID, Sequence[TrendStep] | None]] = {}
+        self._reps: dict[TrendInterval, Loader[UUID, Sequence[TrendStep]]] = {}
 
     def source(self, by: str, key: UUID | None) -> TrendSource:
         """The trend of one subject."""
@@ -80,18 +82,21 @@ class _Trends:
         async def steps(interval: TrendInterval) -> Sequence[TrendStep]:
             if by == "user" and key is not None:
                 if interval not in self._reps:
-                    self._reps[interval] = self._context.loader(partial(self._load_reps, interval))
-                found = await self._reps[interval].load(key)
-            else:
-                name = f"{self._name}:trend:{by}:{interval}"
-                found = (await self._context.once(name, lambda: self._load(by, interval))).get(key)
-            return found or dashboards.empty_trend(self._days, interval, self._context.calendar)
+                    self._reps[interval] = self._context.loader(partial(self.of_reps, interval))
+                return await self._reps[interval].load(key)
+            name = f"{self._name}:trend:{by}:{interval}"
+            found = await self._context.once(name, lambda: self._load(by, interval))
+            return found.get(key) or self._empty(interval)
 
         return steps
 
-    async def _load_reps(self, interval: TrendInterval, user_ids: list[UUID]) -> list[Sequence[TrendStep] | None]:
-        found = await self._load("user", interval, user_ids)
-        return [found.get(user_id) for user_id in user_ids]
+    async def of_reps(self, interval: TrendInterval, user_ids: list[UUID]) -> list[Sequence[TrendStep]]:
+        """The trends of some reps, in their order."""
+        found, nothing = await self._load("user", interval, user_ids), self._empty(interval)
+        return [found.get(user_id, nothing) for user_id in user_ids]
+
+    def _empty(self, interval: TrendInterval) -> Sequence[TrendStep]:
+        return dashboards.empty_trend(self._days, interval, self._context.calendar)
 
     async def _load(
         self, by: str, interval: TrendInterval, user_ids: Sequence[UUID] | None = None
@@ -122,6 +127,8 @@ class TeamQuestion:
         audience: Whose numbers.
         foreseen: The page of reps that the document asks for, so that one statement brings everything.
         with_goals: Whether the document asks how goals stand, so that they come with the numbers.
+        with_trends: The intervals of the trends that it asks for, of reps.
+        reps_alone: Whether it asks for reps, and neither for the totals nor for groups.
         search: A part of a name or email.
     """
 
@@ -134,6 +141,8 @@ class TeamQuestion:
     audience: Audience
     foreseen: RankingRequest
     with_goals: bool = False
+    with_trends: frozenset[TrendInterval] = frozenset()
+    reps_alone: bool = False
     search: str | None = None
 
     def __post_init__(self) -> None:
@@ -231,8 +240,14 @@ class TeamQuestion:
 
     async def rep_rows(self, reps: Sequence[tuple[UUID, SumsPair]]) -> list[MetricRow]:
         """The metrics of some reps."""
-        goals = await self._goals_of([user_id for user_id, _sums in reps]) if self.with_goals else {}
-        return [self.row(sums, "user", user_id, goals.get(user_id)) for user_id, sums in reps]
+        ids = [user_id for user_id, _sums in reps]
+        goals = await self._goals_of(ids) if self.with_goals else {}
+        trends = {interval: await self._trends.of_reps(interval, ids) for interval in self.with_trends}
+        rows = [self.row(sums, "user", user_id, goals.get(user_id)) for user_id, sums in reps]
+        return [
+            replace(row, known_trends={interval: found[place] for interval, found in trends.items()})
+            for place, row in enumerate(rows)
+        ]
 
     def request(self, first: int | None, after: str | None, sort_by: str | None, descending: bool) -> RankingRequest:
         """Which page of reps."""
@@ -278,7 +293,7 @@ class TeamQuestion:
     async def reps(self, first: int | None, after: str | None, sort_by: str | None, descending: bool) -> Rankings:
         """A page of reps; out of the dashboard's one statement when the document showed it coming."""
         request = self.request(first, after, sort_by, descending)
-        if request == self.foreseen:
+        if request == self.foreseen and not self.reps_alone:
             return (await self._numbers()).reps
         return await self.list_reps(request)
 
@@ -323,7 +338,16 @@ async def ask_team(
         search=search,
     )
     below = fields_below(info)
-    return replace(question, foreseen=_foreseen(below, question), with_goals=asks_for(below, _OF_GOALS))
+    reps = [field for field in below if field.name == "reps"] if info.field_name == "teamDashboard" else below
+    return replace(
+        question,
+        foreseen=_foreseen(below, question),
+        with_goals=asks_for(below, _OF_GOALS),
+        with_trends=frozenset(
+            TrendInterval(field.arguments.get("interval") or TrendInterval.DAY) for field in fields_named(reps, "trend")
+        ),
+        reps_alone=not any(field.name in _OF_ALL for field in below),
+    )
 
 
 def _foreseen(selections: Sequence[SelectedField], question: TeamQuestion) -> RankingRequest:

@@ -1,7 +1,7 @@
 """Metrics, their values, trends and progress."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from enum import Enum
@@ -106,6 +106,7 @@ class MetricRow:
         trend: Brings the steps of a trend.
         goals: Brings what was asked of the subject, as far as the viewer may see it.
         known_goals: The same where it came with the numbers.
+        known_trends: The steps of the intervals that came with the numbers.
     """
 
     keys: tuple[str, ...]
@@ -114,6 +115,7 @@ class MetricRow:
     trend: TrendSource
     goals: GoalSource
     known_goals: SubjectGoals | None = None
+    known_trends: Mapping[periods.TrendInterval, Sequence[TrendStep]] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator["MetricValue"]:
         return (MetricValue(row=self, key=key) for key in self.keys)
