@@ -119,6 +119,10 @@ def _rounded(numerator: int, denominator: int) -> Decimal:
     return Decimal(whole).scaleb(-6)
 
 
+_Span = tuple[GoalPeriod, date, date | None, tuple[date, ...]]
+"""What parts with the same shares of any range have in common."""
+
+
 class Proration:
     """Shares of periods, counted once for all goals that share them.
 
@@ -133,9 +137,7 @@ class Proration:
         self.work = work
         self.moment = moment
         self._shares: dict[tuple[GoalPeriod, Days, tuple[date, ...]], tuple[Fraction, Fraction]] = {}
-        self._held: dict[
-            tuple[Days, GoalPeriod, date, date | None, tuple[date, ...]], tuple[_Ratio, _Ratio] | None
-        ] = {}
+        self._held: dict[Days, dict[_Span, tuple[_Ratio, _Ratio] | None]] = {}
 
     def share(self, kind: GoalPeriod, days: Days, off: tuple[date, ...]) -> tuple[Fraction, Fraction]:
         """How many periods' worth of working time some days are, and how much of it has gone by."""
@@ -167,11 +169,13 @@ class Proration:
 
     def _sums(self, parts: Iterable[Part], days: Days) -> tuple[_Ratio, _Ratio] | None:
         found: tuple[_Ratio, _Ratio] | None = None
+        held = self._held.setdefault(days, {})
         for part in parts:
-            key = (days, part.kind, part.first, part.last, part.off)
-            if key not in self._held:
-                self._held[key] = self._held_share(part, days)
-            shares = self._held[key]
+            key = (part.kind, part.first, part.last, part.off)
+            if key in held:
+                shares = held[key]
+            else:
+                shares = held[key] = self._held_share(part, days)
             if shares is not None:
                 of = part.target.as_integer_ratio()
                 target, expected = _times(of, shares[0]), _times(of, shares[1])
@@ -210,14 +214,16 @@ class Proration:
 
     def mean(self, parts: Iterable[Part], days: Days) -> Fraction | None:
         """The target of a quotient over some days; None where no part holds."""
+        parts = [part for part in parts if overlap(days, part.first, part.last) is not None]
+        if len(parts) == 1:
+            return parts[0].target
         weighted = by_days = Fraction(0)
         working = count = 0
         for part in parts:
-            common = overlap(days, part.first, part.last)
-            if common is not None:
-                worked = PersonalTime(self.work, part.off).count(common.first, common.last)
-                working, count = working + worked, count + common.count
-                weighted, by_days = weighted + part.target * worked, by_days + part.target * common.count
+            first, last = max(days.first, part.first), days.last if part.last is None else min(days.last, part.last)
+            worked, length = PersonalTime(self.work, part.off).count(first, last), (last - first).days + 1
+            working, count = working + worked, count + length
+            weighted, by_days = weighted + part.target * worked, by_days + part.target * length
         if working:
             return weighted / working
         return by_days / count if count else None
@@ -319,7 +325,7 @@ def choose_period(kinds: Iterable[GoalPeriod], days: Days) -> GoalPeriod:
 
 def merged(parts: Iterable[Part]) -> tuple[Part, ...]:
     """Parts that hold at the same time for people with the same days off, added up."""
-    found: dict[tuple[GoalPeriod, date, date | None, tuple[date, ...]], _Ratio] = {}
+    found: dict[_Span, _Ratio] = {}
     for part in parts:
         key = (part.kind, part.first, part.last, part.off)
         target = part.target.as_integer_ratio()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from uuid import uuid4
 
 import pytest
@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, settings
 from domain import bodies
 from domain import database as domain_database
 from domain.secrets import SecretBox, make_key
-from tests.services import TEMPLATE, VARIABLE, Services, at_database, empty, execute
-from tests.thrift import keep_what_is_imported, once_a_process
+from tests.services import TEMPLATE, VARIABLE, Services, at_database, empty, execute, lie_in_memory
+from tests.thrift import keep_what_is_imported, no_garbage_is_sought, once_a_process
 
 TEST_KEY = make_key()
 """A process's own: what a test sealed, it opens itself."""
@@ -44,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     global _running
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
+    lie_in_memory()
     _running = Services()
     try:
         os.environ[VARIABLE] = json.dumps(_running.start())
@@ -58,6 +59,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if _running is not None:
         _running.stop()
         _running = None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collecting imports everything."""
+    with no_garbage_is_sought():
+        return (yield)
 
 
 SLOWEST = (
@@ -81,6 +89,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if processes == 1:
         return
     slow = [[item for item in items if item.nodeid.startswith(name)] for name in SLOWEST]
+    # Each process in which one of these runs starts an installation of its own.
+    slow.append([item for item in items if "running" in getattr(item, "fixturenames", ())])
     moved = {item for group in slow for item in group}
     rest = [item for item in items if item not in moved]
     total = len(items)

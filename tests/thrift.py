@@ -20,6 +20,16 @@ from tortoise.models import MetaInfo, Model
 from api.collector import THRESHOLDS, Collector
 
 
+@contextmanager
+def no_garbage_is_sought() -> Iterator[None]:
+    """While it holds, Python's collector rests: what is imported stays, and walking it again and again is in vain."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def keep_what_is_imported() -> None:
     """What has been imported by now stays: no collection of garbage needs to walk it again."""
     gc.collect()

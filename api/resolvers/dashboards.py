@@ -216,11 +216,10 @@ class TeamQuestion:
         """
         limit = page_request(first, None).limit
         async with self.context.acquire() as connection:
-            numbers = await dashboards.user_numbers(connection, self.audience, self.days, self.previous)
             people = await dashboards.listed_people(connection, self.audience)
+        numbers, asked = await asyncio.gather(self._user_numbers(), self._goals_of(people))
         nothing = SumsPair(NO_SUMS, None if self.previous is None else NO_SUMS)
         slow: list[tuple[list[Decimal], UUID]] = []
-        asked = await self._goals_of(people)
         for user_id, goals in asked.items():
             sums = numbers.get(user_id, nothing).current
             paces = [
@@ -237,6 +236,10 @@ class TeamQuestion:
             rank = 1 + sum(1 for others, _other in slow if others < paces)
             ranked.append((rank, user_id, self.row(numbers.get(user_id, nothing), "user", user_id, asked[user_id])))
         return ranked
+
+    async def _user_numbers(self) -> Mapping[UUID, SumsPair]:
+        async with self.context.acquire() as connection:
+            return await dashboards.user_numbers(connection, self.audience, self.days, self.previous)
 
     async def rep_rows(self, reps: Sequence[tuple[UUID, SumsPair]]) -> list[MetricRow]:
         """The metrics of some reps."""

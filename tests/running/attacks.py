@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 from uuid import UUID
 
@@ -41,7 +42,7 @@ FORBIDDEN = (
     *("Traceback", "traceback", "most recent call", "stacktrace", "Exception", '", line '),
     *("asyncpg", "psycopg", "tortoise", "strawberry", "starlette", "uvicorn", "msgspec", "orjson", "redis", "postgres"),
     *("SELECT ", "INSERT ", "UPDATE ", "DELETE FROM", "WHERE ", 'relation "', 'column "', "sideline_app", "pg_"),
-    *("site-packages", ".py", str(ROOT), "/tmp/", "/usr/", "/home/"),
+    *("site-packages", ".py", str(ROOT), "/tmp/", f"{gettempdir()}/", "/usr/", "/home/"),
     *("NoneType", "KeyError", "TypeError", "ValueError", "AttributeError", "object at 0x", "codec can't"),
     "INTERNAL",
 )

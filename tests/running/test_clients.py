@@ -11,11 +11,8 @@ B. With kill -9 of the API, the relay (in the worker), the worker, Redis and Pos
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,18 +26,16 @@ from starlette.responses import PlainTextResponse, Response
 from tests.receivers import receiving
 from tests.running.cluster import ROOT, Cluster, set_goal
 from tests.running.integrators import Integrator
-
-BIN = Path(sys.executable).parent
+from tests.services import lay_packages
 
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The examples with their packages, as their reader installs them."""
     folder = tmp_path_factory.mktemp("examples")
-    for name in ("integrator.py", "integrator.mjs", "package.json", "package-lock.json", ".npmrc"):
+    for name in ("integrator.py", "integrator.mjs", "package.json"):
         shutil.copy(ROOT / "examples" / name, folder / name)
-    environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}
-    subprocess.run(["npm", "ci", "--silent"], cwd=folder, env=environment, check=True, timeout=120)
+    lay_packages(ROOT / "examples", folder)
     return folder
 
 

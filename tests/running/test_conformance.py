@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.running.conftest import ROOT, Running
+from tests.services import lay_packages
 
 CLIENTS = ROOT / "tests" / "clients"
 SNAPSHOT = ROOT / "api" / "schema" / "schema.graphql"
@@ -42,7 +43,7 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "documents").mkdir()
     for document in (ROOT / "web" / "src" / "examples").glob("*.graphql"):
         shutil.copy(document, folder / "documents")
-    run(folder, "npm", "ci", "--silent")
+    lay_packages(CLIENTS, folder)
     return folder
 
 

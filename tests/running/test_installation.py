@@ -237,7 +237,7 @@ def test_a_dead_child_is_started_again(running: Running) -> None:
 
 
 CLEAN = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "LANG": "C.UTF-8"} | {
-    name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))
+    name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "TMPDIR"))
 }
 
 
