@@ -196,14 +196,8 @@ class Proration:
 
         Who looks for the slowest asks about everybody's goals and shows a few.
         """
-        if actual is None:
-            return None
-        if quotient:
-            mean = self.mean(parts, days)
-            found = None if mean is None else (mean.as_integer_ratio(), mean.as_integer_ratio())
-        else:
-            found = self._sums(parts, days)
-        if found is None:
+        found = None if actual is None else self._asked(parts, days, quotient=quotient)
+        if actual is None or found is None:
             return None
         done = actual.as_integer_ratio()
         pace = _over(done, found[1])
@@ -211,6 +205,13 @@ class Proration:
             return None
         attainment = _over(done, found[0])
         return None if attainment is not None and _reaches(attainment, thresholds.attained) else _rounded(*pace)
+
+    def _asked(self, parts: Sequence[Part], days: Days, *, quotient: bool) -> tuple[_Ratio, _Ratio] | None:
+        """The target, and what of it is expected by now."""
+        if not quotient:
+            return self._sums(parts, days)
+        mean = self.mean(parts, days)
+        return None if mean is None else (mean.as_integer_ratio(), mean.as_integer_ratio())
 
     def mean(self, parts: Iterable[Part], days: Days) -> Fraction | None:
         """The target of a quotient over some days; None where no part holds."""
@@ -239,11 +240,7 @@ class Proration:
         self, parts: Sequence[Part], days: Days, actual: Number | None, thresholds: Thresholds, *, quotient: bool
     ) -> Progress | None:
         """How a goal stands over some days; None where there is none."""
-        if quotient:
-            mean = self.mean(parts, days)
-            found = None if mean is None else (mean.as_integer_ratio(), mean.as_integer_ratio())
-        else:
-            found = self._sums(parts, days)
+        found = self._asked(parts, days, quotient=quotient)
         if found is None:
             return None
         target, expected = found
