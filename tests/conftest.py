@@ -89,9 +89,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if processes == 1:
         return
     slow = [[item for item in items if item.nodeid.startswith(name)] for name in SLOWEST]
-    # Each process in which one of these runs starts an installation of its own.
-    slow.append([item for item in items if "running" in getattr(item, "fixturenames", ())])
     moved = {item for group in slow for item in group}
+    # Each process in which one of these runs starts an installation of its own.
+    slow.append([item for item in items if "running" in getattr(item, "fixturenames", ()) and item not in moved])
+    moved.update(slow[-1])
     rest = [item for item in items if item not in moved]
     total = len(items)
     items.clear()

@@ -32,7 +32,8 @@ from domain.settings import Settings
 
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 10 * 2**30
-"""What has to be free there: a whole run holds less than a third of it at any time."""
+"""What has to be free there. An environment made anew is 1.6 GB, a demo installation 0.3 GB: a run holds less than half
+of it at any time."""
 TEMPLATE = "sideline_template"
 VARIABLE = "SIDELINE_TEST_SERVICES"
 """Tells the processes of pytest-xdist, as JSON, what runs where."""
@@ -106,8 +107,7 @@ class Services:
         copy_data(self.postgres.folder, migrated)
         url, redis_url = at_database(self.postgres.start(), "postgres"), self.redis.start()
         password = (self.postgres.folder / "password").read_text().strip()
-        # The tests connect some ten thousand times, from this machine: what makes a password costly to guess is a
-        # quarter of that.
+        # The tests connect thousands of times: what makes a password costly to guess is a quarter of a connection.
         asyncio.run(execute(url, f"SET scram_iterations = 1; ALTER ROLE {SUPERUSER} PASSWORD '{password}'"))
         asyncio.run(execute(url, f"ALTER DATABASE {DATABASE} RENAME TO {TEMPLATE}"))
         return {"database": url, "redis": redis_url, "migrated": str(migrated)}
