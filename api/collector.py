@@ -33,6 +33,7 @@ class Collector:
         """Set aside what lives as long as the process: modules, the schema."""
         gc.collect()
         gc.freeze()
+        gc.enable()
         gc.set_threshold(*THRESHOLDS)
         gc.callbacks.append(self._watch)
 

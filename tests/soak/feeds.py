@@ -25,6 +25,7 @@ INTEGRATIONS = "query { integrations { id name status lastError quarantined last
 SYNC = """mutation($id: ID!) { syncIntegration(input: {integrationId: $id}) { job { id } errors { code message } } }"""
 EXPORT = """mutation { exportConnection(input: {connection: "activities", format: NDJSON}) {
     export { id } job { id } errors { code message path } } }"""
+DELETE_EXPORT = "mutation($id: ID!) { deleteExport(input: {exportId: $id}) { errors { code message path } } }"
 EXPORTS = "query { exports { id rows url goneBecause job { state } } }"
 WAIT_SECONDS = 1.0
 STILL_SOURCE = "film"
@@ -164,7 +165,7 @@ class Exporter(Actor):
             self.client.journal.fail(f"export {name}: {len(ids)} rows stood still, {len(set(ids))} ids, of {wanted}")
 
     async def by_job(self) -> None:
-        """A list made by a job, then downloaded: as many rows as it says."""
+        """A list made by a job, then downloaded: as many rows as it says; then deleted, as one keeps 50 at most."""
         made = await self.client.ask("export by a job", EXPORT)
         await job_ends(self.client, made["job"]["id"])
         self.world.jobs["exports"].append(made["job"]["id"])
@@ -179,6 +180,8 @@ class Exporter(Actor):
         rows = await self.client.tried("download", send, str(export))
         if rows != export["rows"]:
             self.client.journal.fail(f"download: {rows} rows, {export['rows']} were told")
+        # Sent again after an answer that was lost, it finds nothing to delete.
+        await self.client.ask("delete export", DELETE_EXPORT, settled=("NOT_FOUND",), id=export["id"])
 
 
 def as_guest_of(client: Client, token: str) -> Client:
