@@ -32,7 +32,7 @@ example-crm: ## Take the CRM example in and print its admin's token: make exampl
 
 # Much of the suite waits: a process more than the cores of a small machine keeps those busy.
 test: setup-dev ## Set up everything and run the whole suite
-	@exec $(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
+	@exec $(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 check: setup-dev ## Lint, types, import contracts, schema snapshot, generated pages, migration drift
 	$(BIN)/ruff format --check .

@@ -141,15 +141,26 @@ async def readers(server: EmbeddedRedis) -> int:
         return sum(one["cmd"] == "xread" for one in await client.client_list())
 
 
-async def goes_on(load: Load, server: EmbeddedRedis) -> None:
-    """Wait until the load has gone on at a server, which every API process reads by then."""
+async def goes_on(load: Load, server: EmbeddedRedis, left: EmbeddedRedis | None = None) -> None:
+    """Wait until the load has gone on at a server, which every API process reads by then.
+
+    Args:
+        left: The server before, if it lives on as a replica. Who was between two reads when it was demoted is told
+            nothing and goes on reading there, where every event comes as well; it leaves when that server does.
+    """
     aim = load.changes + CHANGES_BETWEEN
 
     async def holds() -> bool:
-        seen = all(len(got) >= aim for got in load.followed.values())
-        return load.changes >= aim and seen and await readers(server) == len(load.cluster.urls)
+        return load.changes >= aim and all(len(got) >= aim for got in load.followed.values())
+
+    async def all_read() -> bool:
+        return await readers(server) == len(load.cluster.urls)
 
     await until(holds)
+    if left is not None:
+        async with client_of(left) as client:
+            await client.client_kill_filter(_type="normal", skipme=True)
+    await until(all_read)
     async with client_of(server) as client:
         assert await client.xlen(EVENTS_STREAM) > 0
 
@@ -225,7 +236,7 @@ async def test_an_address_that_moves(tmp_path: Path) -> None:
                     address.target = port_of(first)
                     await demoted.replicaof("127.0.0.1", str(port_of(first)))
                     before_it = await promoted.info("commandstats")
-                    await goes_on(load, first)
+                    await goes_on(load, first, left=second)
                     # Hints reach the workers by the new one again: those are claimed by MULTI.
                     await until(lambda: moved(promoted, "cmdstat_exec", before_it))
             await healthy_after(load, first)
