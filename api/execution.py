@@ -293,7 +293,7 @@ class SidelineExecutor(StrawberryGraphQLCoreExecutionContext):
                     return None
                 arguments = get_argument_values(definition, details[0].node, self.variable_values)
                 cells = tuple((response, _TREND_CELLS[cell]) for response, cell, _details in below)
-                trends[response_name] = _Trend(TrendInterval(arguments["interval"]), cells)
+                trends[response_name] = _Trend(TrendInterval(arguments.get("interval") or TrendInterval.DAY), cells)
                 wants_goals = wants_goals or any(cell == "goal" for _response, cell, _details in below)
             elif name == "progress":
                 below = self._selection(get_named_type(parent.fields["progress"].type), details)
@@ -386,10 +386,13 @@ def _apply(
         else:
             columns.append(nothing)
     names = [response_name for response_name, _name in plan.fields]
-    return _objects(names, columns)
+    return _objects(names, columns, len(keys))
 
 
-def _objects(names: Sequence[str], columns: Sequence[Iterable[Any]]) -> list[dict[str, Any]]:
+def _objects(names: Sequence[str], columns: Sequence[Iterable[Any]], count: int) -> list[dict[str, Any]]:
+    """So many objects, of columns of so many cells; without a column they are empty."""
+    if not columns:
+        return [{} for _ in range(count)]
     return list(map(dict, map(zip, repeat(names), zip(*columns, strict=True))))
 
 
@@ -411,7 +414,8 @@ def _trend(
     """The points of each metric."""
     names = [response for response, _make in trend.cells]
     points = [
-        _objects(names, [make(row, step, goals) for _response, make in trend.cells]) for step in steps[trend.interval]
+        _objects(names, [make(row, step, goals) for _response, make in trend.cells], len(row.keys))
+        for step in steps[trend.interval]
     ]
     return [list(found) for found in zip(*points, strict=True)]
 

@@ -224,7 +224,7 @@ async def _executed(context: Context, operation: Operation) -> AsyncGenerator[li
                 result.data is None and result.errors and all(error.path is None for error in result.errors)
             ):
                 raise Refused([_told(error, context) for error in result.errors or ()])
-            yield [encode(result.data, result.errors)]
+            yield [encode(result.data, [_told(error, context) for error in result.errors or ()])]
     finally:
         await source.aclose()
 

@@ -23,6 +23,7 @@ import pytest
 import api.execution
 from domain import ingest
 from domain.database import ALL_TEAMS, acquire
+from domain.metrics import METRICS
 from domain.records import decode_mapping
 from tests.api.conftest import Api
 from tests.factories import make_group, make_role, make_team, make_user
@@ -76,6 +77,26 @@ async def test_the_short_way_is_the_ordinary_way(api_: Api, monkeypatch: pytest.
     monkeypatch.setattr(api.execution.SidelineExecutor, "_make_plan", no_plan)
     assert await api_.data(token, DOCUMENT) == short
     assert planned[0] >= 3
+
+
+async def test_selections_that_come_out_empty(api_: Api) -> None:
+    """A."""
+    boss, _users, _records = await build(151, 3)
+    token = await api_.token(boss)
+    head = "teamDashboard(range: {named: LAST_30_DAYS}, metrics: [CALLS_LOGGED, SHOW_RATE])"
+    cells = "metrics { trend(interval: null) { start @skip(if: true) } }"
+    found = await api_.data(
+        token,
+        f"{{ {head} {{ metrics {{ value @skip(if: true) }} reps {{ nodes {{ {cells} }} }} }}"
+        " again: individuals(range: {named: LAST_30_DAYS})"
+        " { nodes { metrics { value @include(if: false) } } } }",
+    )
+    assert found["teamDashboard"]["metrics"] == [{}, {}]
+    # Without an interval it is by day.
+    points = [[len(cell["trend"]) for cell in row["metrics"]] for row in found["teamDashboard"]["reps"]["nodes"]]
+    assert points == [[30, 30]] * len(points)
+    assert points
+    assert all(row["metrics"] == [{}] * len(METRICS) for row in found["again"]["nodes"])
 
 
 @pytest.fixture

@@ -539,6 +539,12 @@ async def test_queries_and_mutations_over_streams(served: Served) -> None:
         assert done["setGoals"] == {"goals": [{"target": "5", "progress": {"target": "5"}}], "errors": []}
         wrong = await asyncio.wait_for((await client.subscribe("{ nothing }")).get(), 5)
         assert (wrong["type"], wrong["payload"][0]["extensions"]["code"]) == ("error", "GRAPHQL_VALIDATION_FAILED")
+        # What fails while it is executed is told as over HTTP: by code, and with the id of the request.
+        page = "{ teamDashboard(range: {named: TODAY}, metrics: [CALLS_LOGGED]) { reps(first: -1) { totalCount } } }"
+        partial = await asyncio.wait_for((await client.subscribe(page)).get(), 5)
+        (error,) = partial["payload"]["errors"]
+        assert (partial["type"], error["extensions"]["code"]) == ("next", "INVALID")
+        assert error["extensions"]["requestId"]
     async with httpx.AsyncClient() as plain:
         told = await plain.post(
             f"{served.url}/graphql", json={"query": EVENTS}, headers={"authorization": f"Bearer {token}"}
