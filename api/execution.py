@@ -20,12 +20,12 @@ from itertools import repeat
 from types import CoroutineType
 from typing import Any
 
-from graphql import GraphQLObjectType, get_named_type, get_nullable_type, is_abstract_type, is_leaf_type
+from graphql import GraphQLObjectType, get_named_type, get_nullable_type, is_leaf_type
 from graphql.execution.values import get_argument_values
 from opentelemetry import trace
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from api.object_plans import Keys, ObjectPlan, Place, begun, class_of, places_of, plan_object, references_of, wanted
+from api.object_plans import Keys, ObjectPlan, Place, begun, places_of, plan_object, references_of, type_of, wanted
 from api.row_plans import RowPlanner
 from api.schema.metrics import MetricRow, change, change_ratio, shown_goal
 from api.schema.scalars import decimal_text
@@ -185,8 +185,7 @@ class SidelineExecutor(StrawberryGraphQLCoreExecutionContext):
         return wanted(found, self.context_value) if found else ()
 
     def _places(self, item_type: Any, kind: type, field_details_list: Any) -> list[Place]:
-        possible = self.schema.get_possible_types(item_type) if is_abstract_type(item_type) else [item_type]
-        parent = next((one for one in possible if class_of(one) is kind), None)
+        parent = type_of(self.schema, item_type, kind)
         if parent is None:
             return []
         grouped, deferred, _forbidden = self.collect_subfields(parent, field_details_list)
@@ -321,13 +320,13 @@ async def _awaited(plan: ObjectPlan, read: dict[str, Any], rest: Awaitable[dict[
 def _rows_of(
     planner: RowPlanner | None, return_type: Any, details: Any, info: Any, items: list[Any], ordinary: Callable[[], Any]
 ) -> Any:
-    if planner is not None:
-        try:
-            return planner.read(return_type, details, info, items)
-        except Exception:
-            # What is wrong is met again, and told with its path.
-            return ordinary()
-    return ordinary()
+    if planner is None:
+        return ordinary()
+    try:
+        return planner.read(return_type, details, info, items)
+    except Exception:
+        # What is wrong is met again, and told with its path.
+        return ordinary()
 
 
 async def _brought(keys: Iterable[Keys], complete: Callable[[], Any]) -> Any:

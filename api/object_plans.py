@@ -20,9 +20,11 @@ from graphql import (
     GraphQLID,
     GraphQLInt,
     GraphQLObjectType,
+    GraphQLSchema,
     GraphQLString,
     Undefined,
     get_nullable_type,
+    is_abstract_type,
     is_leaf_type,
     is_object_type,
 )
@@ -160,6 +162,12 @@ def class_of(parent: GraphQLObjectType) -> type | None:
     """The Python class of a type's objects."""
     definition = (parent.extensions or {}).get(GraphQLCoreConverter.DEFINITION_BACKREF)
     return getattr(definition, "origin", None)
+
+
+def type_of(schema: GraphQLSchema, kind: Any, found: type) -> GraphQLObjectType | None:
+    """Which of the types that a field may answer is that of a class's objects; None if none is."""
+    possible = schema.get_possible_types(kind) if is_abstract_type(kind) else [kind]
+    return next((one for one in possible if class_of(one) is found), None)
 
 
 def strawberry_field(definition: Any) -> StrawberryField | None:

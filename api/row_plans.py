@@ -18,14 +18,13 @@ from graphql import (
     GraphQLResolveInfo,
     GraphQLSchema,
     get_nullable_type,
-    is_abstract_type,
     is_leaf_type,
     is_list_type,
     is_non_null_type,
 )
 from strawberry.types.info import Info
 
-from api.object_plans import AS_IT_IS, UNFIT, Leaf, begun, class_of, leaf_of, references_of, strawberry_field
+from api.object_plans import AS_IT_IS, UNFIT, Leaf, begun, leaf_of, references_of, strawberry_field, type_of
 from api.schema.metrics import MetricRow
 
 _Complete = Callable[[Any], Any]
@@ -143,19 +142,24 @@ class RowPlanner:
         return complete
 
     def _object_completer(self, kind: Any, details: Any) -> _Complete:
-        possible = self._schema.get_possible_types(kind) if is_abstract_type(kind) else [kind]
-        plans: dict[type, RowPlan] = {}
+        # That a class has no plan is remembered as well: many lists of one selection would look for it anew.
+        plans: dict[type, RowPlan | None] = {}
 
         def complete(value: Any) -> Any:
-            plan = plans.get(type(value))
+            if type(value) not in plans:
+                plans[type(value)] = self._plan_or_none(type_of(self._schema, kind, type(value)), details)
+            plan = plans[type(value)]
             if plan is None:
-                parent = next((one for one in possible if class_of(one) is type(value)), None)
-                if parent is None:
-                    raise Unplanned
-                plan = plans[type(value)] = self._plan(parent, details)
+                raise Unplanned
             return plan.read(value)
 
         return complete
+
+    def _plan_or_none(self, parent: GraphQLObjectType | None, details: Any) -> RowPlan | None:
+        try:
+            return None if parent is None else self._plan(parent, details)
+        except Unplanned:
+            return None
 
     def _plan(self, parent: GraphQLObjectType, details: Any) -> RowPlan:
         grouped, deferred, _forbidden = self._collect(parent, details)

@@ -12,7 +12,7 @@ import asyncio
 import functools
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -152,14 +152,20 @@ async def bare_arq_seconds(count: int, redis_url: str) -> float:
         await redis.aclose()
 
 
-async def measure(database_url: str, redis_url: str, *, count: int = ACTIONS) -> list[Comparison]:
-    """How late the last of so many actions is, over how late arq's last job is."""
+async def beside_bare_arq(
+    ours: Callable[[int, str, str], Awaitable[float]], count: int, database_url: str, redis_url: str
+) -> tuple[float, float]:
+    """Our seconds for so many, by their number and the addresses of PostgreSQL and Redis, and arq's."""
     await database.connect(database_url, pool_size=4)
     try:
-        ours = await _ours(count, database_url, redis_url)
-        floor = await bare_arq_seconds(count, redis_url)
+        return await ours(count, database_url, redis_url), await bare_arq_seconds(count, redis_url)
     finally:
         await database.disconnect()
+
+
+async def measure(database_url: str, redis_url: str, *, count: int = ACTIONS) -> list[Comparison]:
+    """How late the last of so many actions is, over how late arq's last job is."""
+    ours, floor = await beside_bare_arq(_ours, count, database_url, redis_url)
     detail = f"the last of {count} ended {ours:.1f} s after it was due, arq's {floor:.1f} s; {WORKERS} workers each"
     ratio = ours / max(floor, 0.001)
     return [Comparison("scheduled actions due at once", ratio, GOAL, detail, ours=ours, floor=floor, unit="s")]

@@ -11,10 +11,9 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 
-from bench.actions import LEAD_SECONDS, WORKERS, bare_arq_seconds
+from bench.actions import LEAD_SECONDS, WORKERS, beside_bare_arq
 from bench.measure import Comparison
 from bench.processes import running
-from domain import database
 from domain.database import ALL_TEAMS, acquire
 from domain.models.base import new_id
 
@@ -63,12 +62,7 @@ async def _ours(count: int, database_url: str, redis_url: str) -> float:
 
 async def measure(database_url: str, redis_url: str, count: int = JOBS) -> list[Comparison]:
     """So many jobs that are due at one moment."""
-    await database.connect(database_url, pool_size=4)
-    try:
-        ours = await _ours(count, database_url, redis_url)
-        floor = await bare_arq_seconds(count, redis_url)
-    finally:
-        await database.disconnect()
+    ours, floor = await beside_bare_arq(_ours, count, database_url, redis_url)
     detail = (
         f"{count:,} jobs in {ours:.1f} s, {count / ours:.0f} a second; bare arq in {floor:.1f} s, "
         f"{count / floor:.0f} a second; {WORKERS} workers each"

@@ -405,7 +405,7 @@ async def trends(
     arguments.append([step.first.isoformat() for step in steps])
     ctes.append(f"steps AS MATERIALIZED (SELECT ${len(arguments)}::text[]::date[] AS starts)")
     # A month lies in one step where every step but the first begins with a month.
-    by_month = all(step.first.day == 1 for step in steps[1:]) and interval is not TrendInterval.DAY
+    by_month = all(step.first.day == 1 for step in steps[1:])
     period = "width_bucket({column}, (SELECT starts FROM steps))"
     slices = _rollup_slices(days, period, arguments, by_month=by_month)
     # Where everybody counts, the team's own rollups are everybody's.

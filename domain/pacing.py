@@ -201,10 +201,8 @@ class Proration:
             return None
         done = actual.as_integer_ratio()
         pace = _over(done, found[1])
-        if pace is None or _reaches(pace, thresholds.on_track):
-            return None
-        attainment = _over(done, found[0])
-        return None if attainment is not None and _reaches(attainment, thresholds.attained) else _rounded(*pace)
+        slow = _status(_over(done, found[0]), pace, thresholds) in (GoalStatus.AT_RISK, GoalStatus.BEHIND)
+        return _rounded(*pace) if slow and pace is not None else None
 
     def _asked(self, parts: Sequence[Part], days: Days, *, quotient: bool) -> tuple[_Ratio, _Ratio] | None:
         """The target, and what of it is expected by now."""
@@ -215,16 +213,15 @@ class Proration:
 
     def mean(self, parts: Iterable[Part], days: Days) -> Fraction | None:
         """The target of a quotient over some days; None where no part holds."""
-        parts = [part for part in parts if overlap(days, part.first, part.last) is not None]
-        if len(parts) == 1:
-            return parts[0].target
+        held = [(part, common) for part in parts if (common := overlap(days, part.first, part.last)) is not None]
+        if len(held) == 1:
+            return held[0][0].target
         weighted = by_days = Fraction(0)
         working = count = 0
-        for part in parts:
-            first, last = max(days.first, part.first), days.last if part.last is None else min(days.last, part.last)
-            worked, length = PersonalTime(self.work, part.off).count(first, last), (last - first).days + 1
-            working, count = working + worked, count + length
-            weighted, by_days = weighted + part.target * worked, by_days + part.target * length
+        for part, common in held:
+            worked = PersonalTime(self.work, part.off).count(common.first, common.last)
+            working, count = working + worked, count + common.count
+            weighted, by_days = weighted + part.target * worked, by_days + part.target * common.count
         if working:
             return weighted / working
         return by_days / count if count else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -148,11 +149,17 @@ class TeamQuestion:
     def __post_init__(self) -> None:
         self._trends = _Trends(self.context, self.name, self.audience, self.days)
 
-    def row(self, sums: SumsPair, by: str, key: UUID | None, goals: SubjectGoals | None = None) -> MetricRow:
-        """A subject's metrics."""
-        return MetricRow(
-            self.keys, sums, self.available, self._trends.source(by, key), partial(self._goals, by, key), goals
-        )
+    def row(
+        self,
+        sums: SumsPair,
+        by: str,
+        key: UUID | None,
+        goals: SubjectGoals | None = None,
+        trends: Mapping[TrendInterval, Sequence[TrendStep]] = MappingProxyType({}),
+    ) -> MetricRow:
+        """A subject's metrics, with the goals and trends that are there already."""
+        source, bring_goals = self._trends.source(by, key), partial(self._goals, by, key)
+        return MetricRow(self.keys, sums, self.available, source, bring_goals, goals, trends)
 
     async def _frame(self) -> GoalFrame:
         async def load() -> GoalFrame:
@@ -224,9 +231,8 @@ class TeamQuestion:
             sums = numbers.get(user_id, nothing).current
             paces = [
                 pace
-                for key, parts in goals.parts.items()
-                if parts and key in self.available
-                if (pace := goals.slowness(key, compute(key, sums))) is not None
+                for key in goals.parts
+                if key in self.available and (pace := goals.slowness(key, compute(key, sums))) is not None
             ]
             if paces:
                 slow.append((sorted(paces), user_id))
@@ -246,10 +252,15 @@ class TeamQuestion:
         ids = [user_id for user_id, _sums in reps]
         goals = await self._goals_of(ids) if self.with_goals else {}
         trends = {interval: await self._trends.of_reps(interval, ids) for interval in self.with_trends}
-        rows = [self.row(sums, "user", user_id, goals.get(user_id)) for user_id, sums in reps]
         return [
-            replace(row, known_trends={interval: found[place] for interval, found in trends.items()})
-            for place, row in enumerate(rows)
+            self.row(
+                sums,
+                "user",
+                user_id,
+                goals.get(user_id),
+                {interval: found[place] for interval, found in trends.items()},
+            )
+            for place, (user_id, sums) in enumerate(reps)
         ]
 
     def request(self, first: int | None, after: str | None, sort_by: str | None, descending: bool) -> RankingRequest:
